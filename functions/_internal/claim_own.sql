@@ -1,0 +1,31 @@
+create or replace function bloom_private.claim_own(
+    p_worker_id text, p_labels text[], p_queues text[], p_limit integer, p_session_id uuid,
+    p_ttl_seconds integer, p_request_id uuid, p_actor text
+) returns uuid[]
+language plpgsql volatile as $$
+-- Takes ready tasks of the contexts that this worker is busy with already. Queues with a limit are
+-- left to claim_lane, which counts them.
+declare
+    v_contexts text[] := array(select distinct context_id from lease
+        where worker_id = p_worker_id);
+    v_rows tid[];
+begin
+    if cardinality(v_contexts) = 0 then
+        return '{}';
+    end if;
+    v_rows := array(
+        select r.ctid from ready r
+          join lane l on l.lane_id = r.lane_id
+          join queue q on q.name = l.queue
+         where r.context_id = any (v_contexts) and l.requires <@ p_labels and not q.paused
+           and q.max_running is null and (p_queues is null or l.queue = any (p_queues))
+         order by l.priority, l.returned desc, r.seq limit p_limit for update of r skip locked);
+    if cardinality(v_rows) = 0 then
+        return '{}';
+    end if;
+    return lease_take(v_rows, p_worker_id, p_session_id, p_ttl_seconds, p_request_id, p_actor,
+        false);
+end
+$$;
+comment on function bloom_private.claim_own(text, text[], text[], integer, uuid, integer, uuid,
+    text) is 'Leases ready tasks of the contexts that a worker is busy with.';

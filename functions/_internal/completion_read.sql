@@ -1,0 +1,39 @@
+create or replace function bloom_private.completion_read(
+    p_status text, p_output text, p_options jsonb
+) returns bloom_private.completion
+language plpgsql volatile as $$
+-- Checks what a worker reports and takes its digest, by which a repeated report is known.
+declare
+    v completion;
+begin
+    perform check_options(p_options, array['error_message', 'metrics', 'artifact_type',
+        'artifact_tags', 'retryable', 'worker_id', 'actor']);
+    if p_status is null then
+        perform refuse_field('status', 'Required');
+    elsif p_status not in ('success', 'error') then
+        perform refuse_field('status', format(
+            'Invalid enum value. Expected ''success'' | ''error'', received ''%s''',
+            left(p_status, 100)));
+    end if;
+    v.status := p_status;
+    if p_output is not null then
+        perform check_text('output', p_output, 0, 67108864);
+    end if;
+    v.error_message := option_text(p_options, 'error_message', null, 1048576);
+    v.metrics := metrics_read(p_options -> 'metrics');
+    v.artifact_type := option_text(p_options, 'artifact_type', 'LLM_RESULT', 128);
+    perform check_text('artifact_type', v.artifact_type, 1, 128);
+    v.artifact_tags := option_texts(p_options, 'artifact_tags', '{}', 100, 256);
+    v.retryable := option_boolean(p_options, 'retryable', true);
+    v.worker_id := option_text(p_options, 'worker_id', null, 128);
+    v.actor := case when p_options ? 'actor' then actor(p_options) end;
+    v.digest := sha256(convert_to(jsonb_build_array(p_status, v.error_message, v.metrics,
+        v.artifact_type, v.artifact_tags, p_output is null)::text, 'UTF8')
+        || sha256(convert_to(coalesce(p_output, ''), 'UTF8')));
+    v.artifact_id := uuid_v7();
+    v.at := clock_timestamp();
+    return v;
+end
+$$;
+comment on function bloom_private.completion_read(text, text, jsonb) is
+    'Checks what a worker reports.';

@@ -1,0 +1,36 @@
+create or replace function bloom_private.context_pass_on(p_task_ids uuid[]) returns void
+language plpgsql volatile as $$
+-- After the end of serial tasks: gives each one's turn to the next parked task of its context, in
+-- the order of submission. Tasks that hold no turn are passed over.
+-- Lock order: context_slot rows by context, then parked rows.
+declare
+    v_context text;
+    v_next parked;
+begin
+    for v_context in
+        select t.context_id from task t
+         where t.task_id = any (p_task_ids) and t.serial order by t.context_id
+    loop
+        perform from context_slot
+          where context_id = v_context and task_id = any (p_task_ids) for update;
+        continue when not found;
+        -- Locked as it is found: of a task that is being cancelled it would be too late to know.
+        delete from parked where task_id = (select p.task_id from parked p
+            where p.context_id = v_context order by p.seq limit 1 for update)
+        returning * into v_next;
+        if v_next.task_id is null then
+            delete from context_slot where context_id = v_context;
+            continue;
+        end if;
+        update context_slot set task_id = v_next.task_id where context_id = v_context;
+        insert into ready (task_id, queue, ver, epoch, fence, attempts, crashes, cause, prior,
+            actor, lane_id, context_id)
+        select v_next.task_id, v_next.queue, v_next.ver + 1, v_next.epoch, v_next.fence,
+            v_next.attempts, v_next.crashes, 'turn', v_next.status, 'system',
+            lane_of(t.queue, t.requires, t.priority, false), v_next.context_id
+          from task t where t.task_id = v_next.task_id;
+    end loop;
+end
+$$;
+comment on function bloom_private.context_pass_on(uuid[]) is
+    'Gives the turn of serial contexts to their next tasks.';

@@ -1,0 +1,39 @@
+create or replace function bloom_private.leases_return(
+    p_leases bloom_private.lease[], p_cause text, p_actor text, p_burned boolean, p_detail jsonb
+) returns void
+language plpgsql volatile as $$
+-- The next state of tasks whose leases ended without a result (the caller has deleted them):
+-- cancelled where that was asked for, dead where a counter is used up, else ready again, ahead of
+-- the queue. p_burned: the attempt counts and is a crash; otherwise it is given back.
+-- Lock order: worker_slot, queue_slot, context_slot. Writes: attempt, finished, ready, event.
+declare
+    v_over uuid[];
+begin
+    perform attempts_record(p_leases, p_cause, p_detail ->> 'reason');
+    perform slots_free(p_leases);
+    with ended as (
+        insert into finished (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
+            prior, actor, lease_id, worker_id, detail, cancel_requested_at, cancel_delivered_at)
+        select l.task_id, l.queue, s.status, l.ver + 1, l.epoch, l.fence, l.attempts,
+            l.crashes + p_burned::integer, s.status, l.status, p_actor, l.lease_id, l.worker_id,
+            coalesce(p_detail, '{}') || jsonb_build_object('after', p_cause, 'reason', s.reason),
+            l.cancel_requested_at, l.cancel_delivered_at
+          from unnest(p_leases) l join task t using (task_id),
+               lateral lease_fate(l, t, p_burned) s
+         where s.status <> 'queued'
+        returning task_id
+    )
+    select coalesce(array_agg(task_id), '{}') into v_over from ended;
+    insert into ready (task_id, queue, ver, epoch, fence, attempts, crashes, cause, prior, actor,
+        lease_id, worker_id, detail, lane_id, context_id)
+    select l.task_id, l.queue, l.ver + 1, l.epoch, l.fence,
+        l.attempts - (not p_burned)::integer, l.crashes + p_burned::integer, p_cause, l.status,
+        p_actor, l.lease_id, l.worker_id, p_detail,
+        lane_of(t.queue, t.requires, t.priority, true), l.context_id
+      from unnest(p_leases) l join task t using (task_id)
+     where l.task_id <> all (v_over);
+    perform context_pass_on(v_over);
+end
+$$;
+comment on function bloom_private.leases_return(bloom_private.lease[], text, text, boolean, jsonb)
+    is 'Moves tasks whose leases ended without a result to their next state.';

@@ -1,0 +1,27 @@
+create or replace function bloom_private.retention_events(p_before timestamptz) returns text[]
+language plpgsql volatile as $$
+-- Drops the oldest week of events, if every one of them is folded into the counts.
+declare
+    v_folded xid8 := (select xid from log_cursor where name = 'status_count');
+    v_week date;
+    v_name text;
+    v_open boolean;
+begin
+    delete from event_default where ctid = any (array(select ctid from event_default
+        where at < p_before and xid < v_folded limit 10000));
+    select partition_weeks into v_week from partition_weeks('event', p_before) limit 1;
+    if not found then
+        return '{}';
+    end if;
+    v_name := 'event' || to_char(v_week, '_YYYYMMDD');
+    execute format('select exists (select from bloom_private.%I where xid >= $1)', v_name)
+       into v_open using v_folded;
+    if v_open then
+        return '{}';
+    end if;
+    execute format('drop table bloom_private.%I', v_name);
+    return array[v_name];
+end
+$$;
+comment on function bloom_private.retention_events(timestamptz) is
+    'Drops the oldest week of events.';

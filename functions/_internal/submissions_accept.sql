@@ -1,0 +1,31 @@
+create or replace function bloom_private.submissions_accept(
+    p_items bloom_private.submission[], p_atomic boolean, p_actor text
+) returns setof bloom_private.submission
+language plpgsql volatile as $$
+-- The write side of task_submit_many: settles idempotency keys, stores the submissions and puts
+-- each task into its first state, set by set.
+declare
+    v_now timestamptz := clock_timestamp();
+begin
+    p_items := idempotency_settle(p_items, p_atomic, v_now);
+
+    insert into task (task_id, queue, context_id, agent_slug, prompt, context_hints, policy,
+        desired_format, requires, priority, max_attempts, max_crashes, serial, idempotency_key,
+        created_at, created_by)
+    select s.task_id, s.queue, s.context_id, s.agent_slug, s.prompt, s.context_hints, s.policy,
+        s.desired_format, s.requires, s.priority, s.max_attempts, s.max_crashes, s.serial,
+        s.idempotency_key, v_now, p_actor
+      from unnest(p_items) s where s.is_new;
+
+    insert into deferred (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
+        actor, run_at)
+    select s.task_id, s.queue, 'queued', 1, 0, 0, 0, 0, 'submitted', p_actor, s.run_at
+      from unnest(p_items) s where s.is_new and s.run_at > v_now;
+
+    perform submissions_enqueue(p_items, p_actor, v_now);
+    return query select s.* from unnest(p_items) s;
+end
+$$;
+comment on function
+    bloom_private.submissions_accept(bloom_private.submission[], boolean, text) is
+    'Stores checked submissions and puts them into their first state.';

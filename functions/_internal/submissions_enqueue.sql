@@ -1,0 +1,42 @@
+create or replace function bloom_private.submissions_enqueue(
+    p_items bloom_private.submission[], p_actor text, p_now timestamptz
+) returns void
+language plpgsql volatile as $$
+-- The submissions that may run at once: into ready, or, where their serial context is busy, into
+-- parked. Contexts are taken in order, so that two batches cannot wait for each other.
+declare
+    v_item record;
+begin
+    for v_item in
+        select s.ordinality as i, s.context_id, s.task_id
+          from unnest(p_items) with ordinality s
+         where s.is_new and s.serial and coalesce(s.run_at <= p_now, true)
+         order by 2, 1
+    loop
+        p_items[v_item.i].is_parked := not context_acquire(v_item.context_id, v_item.task_id);
+    end loop;
+
+    insert into parked (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
+        context_id)
+    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted', p_actor, s.context_id
+      from unnest(p_items) with ordinality s
+     where s.is_parked order by s.ordinality;
+
+    with lanes as materialized (
+        select x.queue, x.requires, x.priority,
+               lane_of(x.queue, x.requires, x.priority, false) as lane_id
+          from (select distinct s.queue, s.requires, s.priority
+                  from unnest(p_items) s where s.is_new order by 1, 2, 3) x
+    )
+    insert into ready (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
+        lane_id, context_id)
+    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted', p_actor, l.lane_id, s.context_id
+      from unnest(p_items) with ordinality s
+      join lanes l on l.queue = s.queue and l.requires = s.requires and l.priority = s.priority
+     where s.is_new and not s.is_parked and coalesce(s.run_at <= p_now, true)
+     order by s.ordinality;
+end
+$$;
+comment on function bloom_private.submissions_enqueue(
+    bloom_private.submission[], text, timestamptz) is
+    'Puts new tasks that are due into ready or parked.';

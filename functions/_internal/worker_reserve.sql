@@ -1,0 +1,36 @@
+create or replace function bloom_private.worker_reserve(p_workers text[], p_requires text[])
+returns text
+language plpgsql volatile as $$
+-- The first of these workers that is online, able and has room, with its counter locked until the
+-- transaction ends. Raises RT503 no_available_worker; where only one was named, with the reason.
+declare
+    v_worker_id text;
+    v_reason text;
+begin
+    foreach v_worker_id in array coalesce(p_workers, '{}') loop
+        select case when w.status <> 'online' then 'is ' || w.status
+                    when w.draining then 'is draining'
+                    when not w.claude_cli then 'cannot run tasks'
+                    when not p_requires <@ w.labels then 'lacks a required label'
+               end into v_reason
+          from worker w where w.worker_id = v_worker_id;
+        if not found then
+            v_reason := 'is not registered';
+        end if;
+        continue when v_reason is not null;
+        perform from worker_slot s
+          where s.worker_id = v_worker_id and s.active < s.max_concurrency for no key update;
+        if found then
+            return v_worker_id;
+        end if;
+        v_reason := 'has no free capacity';
+    end loop;
+    perform refuse(503, 'no_available_worker',
+        case when cardinality(p_workers) = 1
+             then format('No available worker with free capacity: worker %s %s', v_worker_id,
+                 v_reason)
+             else 'No available worker with free capacity' end);
+end
+$$;
+comment on function bloom_private.worker_reserve(text[], text[]) is
+    'Locks a slot of the first able worker.';

@@ -1,0 +1,42 @@
+create or replace function bloom.lease_complete(
+    p_task_id uuid, p_lease_id uuid, p_status text, p_output text default null,
+    p_options jsonb default '{}'
+) returns table (task_id uuid, task_status text, lease_id uuid, worker_id text, artifact_id uuid,
+    completed_at timestamptz, replayed boolean)
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+-- Ends a lease with its result. success: the task is completed. error: it is failed and comes back
+-- after a backoff, or dead (no attempt left, or not retryable), or cancelled if that was asked for.
+-- The same call again answers the same (replayed true).
+--   p_lease_id  may be null for the service: then the current lease, while it has not run out
+--   p_options   error_message, metrics {duration_ms, tokens_used}, artifact_type ("LLM_RESULT"),
+--               artifact_tags, retryable (true), worker_id (must be the lease's), actor
+-- Lock order: lease, worker_slot, queue_slot, context_slot. Writes: lease, artifact, attempt,
+-- finished | deferred, event. Raises RT400, RT404, RT409 lease_lost | wrong_status |
+-- already_completed.
+declare
+    v_given completion;
+    v_lease lease;
+begin
+    perform lease_named(p_lease_id);
+    v_given := completion_read(p_status, p_output, p_options);
+    delete from lease l
+     where l.task_id = p_task_id
+       and (l.lease_id = p_lease_id
+            or p_lease_id is null and lease_expiry(l) > clock_timestamp())
+       and (v_given.worker_id is null or l.worker_id = v_given.worker_id)
+    returning * into v_lease;
+    if not found then
+        return query select * from completion_replay(p_task_id, p_lease_id, v_given.digest);
+        return;
+    end if;
+    return query
+        select v_lease.task_id, completion_store(v_lease, v_given, p_output), v_lease.lease_id,
+               v_lease.worker_id, v_given.artifact_id, v_given.at, false;
+end
+$$;
+comment on function bloom.lease_complete(uuid, uuid, text, text, jsonb) is
+    'Ends a lease with its result.';

@@ -1,0 +1,27 @@
+create or replace function bloom.retention_run(
+    p_finished_days integer, p_event_days integer, p_artifact_days integer
+) returns text[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp
+set timezone = 'UTC'
+set lock_timeout = '2s' as $$
+-- Drops the weekly partitions that lie wholly before the given numbers of days (1–3650), at most
+-- one of each kind per call, and returns their names.
+--   tasks      (task, finished, attempt) by the week of submission, once every task of it is
+--              finished; their idempotency keys go too
+--   events     by the week in which they happened, once they are folded into the counts
+--   artifacts  by the week of their making
+-- What lies in default partitions is deleted, at most 10,000 rows of each a call.
+-- Writes: the partitions, status_count, idempotency. Raises RT400; 55P03 where a lock is not to be
+-- had within two seconds (try again later).
+begin
+    perform check_range('finished_days', p_finished_days, 1, 3650);
+    perform check_range('event_days', p_event_days, 1, 3650);
+    perform check_range('artifact_days', p_artifact_days, 1, 3650);
+    perform pg_advisory_xact_lock(hashtextextended('bloom.partitions', 0));
+    return retention_tasks(now() - make_interval(days => p_finished_days))
+        || retention_events(now() - make_interval(days => p_event_days))
+        || retention_artifacts(now() - make_interval(days => p_artifact_days));
+end
+$$;
+comment on function bloom.retention_run(integer, integer, integer) is 'Drops old partitions.';

@@ -1,0 +1,30 @@
+create or replace function bloom.status_fold() returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp as $$
+-- Folds the event log into status_count, up to the oldest running transaction. One at a time: who
+-- comes second leaves at once. Returns the number of rows changed. Writes: status_count,
+-- log_cursor.
+declare
+    v_from xid8;
+    v_to xid8 := pg_snapshot_xmin(pg_current_snapshot());
+    v_rows bigint;
+begin
+    select xid into v_from from log_cursor where name = 'status_count' for update skip locked;
+    if not found or v_to <= v_from then
+        return 0;
+    end if;
+    insert into status_count as c (queue, status, tasks, entered)
+    select d.queue, d.status, d.tasks, d.entered from status_deltas(v_from, v_to) d
+    on conflict (queue, status) do update
+       set tasks = c.tasks + excluded.tasks, entered = c.entered + excluded.entered;
+    get diagnostics v_rows = row_count;
+    -- Events of workers and settings change no count, but they must not hold retention back.
+    if v_rows > 0
+        or exists (select from event where xid >= v_from and xid < v_to)
+    then
+        update log_cursor set xid = v_to where name = 'status_count';
+    end if;
+    return v_rows;
+end
+$$;
+comment on function bloom.status_fold() is 'Folds the event log into the status counts.';

@@ -1,0 +1,45 @@
+create or replace function bloom.task_submit_many(p_tasks jsonb, p_options jsonb default '{}')
+returns table (ordinal integer, task_id uuid, created boolean, error jsonb)
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp as $$
+#variable_conflict use_column
+-- Submits up to 10,000 tasks at once. One row per item, in order; created is false where the
+-- idempotency key was known already.
+--   p_tasks    array of objects: context_id, agent_slug, prompt and the options of task_submit
+--   p_options  atomic (true: the first bad item fails all; false: it gets an error of its own),
+--              notify (true: tell waiting services), actor
+-- Lock order: idempotency keys in order, contexts in order, lanes. Writes: task, ready | deferred |
+-- parked, event. Raises RT400, RT409 idempotency_conflict, RT409 too_many_lanes.
+declare
+    v_actor text;
+    v_atomic boolean;
+    v_items submission[];
+begin
+    perform check_options(p_options, array['atomic', 'notify', 'actor']);
+    v_actor := actor(p_options);
+    v_atomic := option_boolean(p_options, 'atomic', true);
+    if p_tasks is null or jsonb_typeof(p_tasks) <> 'array' then
+        perform refuse_field('tasks', 'Expected array');
+    end if;
+    perform check_range('tasks', jsonb_array_length(p_tasks), 1, 10000);
+    if v_atomic then
+        v_items := array(select submission_read(e.value)
+            from jsonb_array_elements(p_tasks) with ordinality e order by e.ordinality);
+    else
+        v_items := array(select submission_try(e.value)
+            from jsonb_array_elements(p_tasks) with ordinality e order by e.ordinality);
+    end if;
+    return query
+        select s.ordinality::integer, case when s.error is null then s.task_id end,
+               coalesce(s.is_new, false), s.error
+          from submissions_accept(v_items, v_atomic, v_actor) with ordinality s
+         order by s.ordinality;
+    if option_boolean(p_options, 'notify', true) then
+        perform ready_announce(n.queue, n.requires, n.tasks)
+           from (select s.queue, s.requires, count(*) as tasks from unnest(v_items) s
+                  where s.is_new and (s.run_at is null or s.run_at <= clock_timestamp())
+                  group by 1, 2) n;
+    end if;
+end
+$$;
+comment on function bloom.task_submit_many(jsonb, jsonb) is 'Submits up to 10,000 tasks.';

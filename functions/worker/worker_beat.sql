@@ -1,0 +1,45 @@
+create or replace function bloom.worker_beat(
+    p_worker_id text, p_session_id uuid, p_leases jsonb default '[]', p_options jsonb default '{}'
+) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+-- One sign of life for a worker process and all of its leases: writes one row, however many leases
+-- it renews.
+--   p_leases   array of {lease_id, progress?}: the leases that the process works on, at most 100.
+--              Those that it holds but does not list run out after 30 s.
+-- Returns {"leases": [{"lease_id", "state": "ok" | "cancel" | "lost"}], "drain": bool}. "cancel"
+-- stays until the lease ends, so that no lost answer can lose it.
+-- Lock order: worker_session, lease. Writes: worker_session; lease and event where a cancel is
+-- delivered or a lease is missing from the list. Raises RT400, RT404 worker_not_found, RT409
+-- session_of_another_worker.
+declare
+    v_ids uuid[];
+    v_draining boolean;
+begin
+    perform check_options(p_options, array[]::text[]);
+    v_ids := beat_leases(p_leases);
+    if p_session_id is null then
+        perform refuse_field('session_id', 'Required');
+    end if;
+    select draining into v_draining from worker where worker_id = p_worker_id;
+    if not found then
+        perform refuse(404, 'worker_not_found', 'Worker not found',
+            jsonb_build_object('worker_id', left(p_worker_id, 200)));
+    end if;
+    perform session_touch(p_session_id, p_worker_id);
+    update worker_session set beat_at = clock_timestamp() where session_id = p_session_id;
+    perform beat_marks(p_worker_id, p_session_id, v_ids);
+    perform progress_store(p_leases, p_worker_id, p_session_id);
+    return jsonb_build_object('drain', v_draining, 'leases', coalesce((
+        select jsonb_agg(jsonb_build_object('lease_id', i.id, 'state',
+                   case when l.lease_id is null then 'lost'
+                        when l.cancel_requested_at is not null then 'cancel'
+                        else 'ok' end) order by i.n)
+          from unnest(v_ids) with ordinality i(id, n)
+          left join lease l on l.worker_id = p_worker_id and l.session_id = p_session_id
+               and l.lease_id = i.id), '[]'));
+end
+$$;
+comment on function bloom.worker_beat(text, uuid, jsonb, jsonb) is
+    'Renews all leases of a worker process at once.';

@@ -1,0 +1,43 @@
+create or replace function bloom.worker_sweep(p_silent_seconds integer default 60) returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp as $$
+-- Takes workers offline that beat once and have been silent for p_silent_seconds (1–86400), and
+-- online again when they beat again; forgets sessions that have been silent for a day and hold no
+-- lease. A worker that never had a session keeps the status it gave itself. Returns how many
+-- changed. Writes: worker, worker_session, event. Raises RT400.
+declare
+    v_worker record;
+    v_count integer := 0;
+begin
+    perform check_range('silent_seconds', p_silent_seconds, 1, 86400);
+    for v_worker in
+        select w.worker_id, w.status, b.last
+          from worker w cross join lateral (select max(s.beat_at) as last from worker_session s
+               where s.worker_id = w.worker_id) b
+         where b.last is not null and w.status in ('online', 'offline')
+           and (w.status = 'online')
+               <> (greatest(b.last, w.last_seen_at)
+                   >= clock_timestamp() - make_interval(secs => p_silent_seconds))
+         order by w.worker_id for update of w skip locked
+    loop
+        -- A worker that an operator or its own shutdown took offline stays so until it is seen.
+        continue when v_worker.status = 'offline' and not exists (
+            select from worker where worker_id = v_worker.worker_id
+                and last_seen_at < v_worker.last);
+        update worker
+           set status = case status when 'online' then 'offline' else 'online' end,
+               last_seen_at = greatest(last_seen_at, v_worker.last)
+         where worker_id = v_worker.worker_id;
+        perform event_note('worker_updated', 'worker/' || v_worker.worker_id, 'system',
+            jsonb_build_object('status',
+                case v_worker.status when 'online' then 'offline' else 'online' end));
+        v_count := v_count + 1;
+    end loop;
+    delete from worker_session s
+     where s.beat_at < clock_timestamp() - interval '1 day'
+       and not exists (select from lease l
+            where l.worker_id = s.worker_id and l.session_id = s.session_id);
+    return v_count;
+end
+$$;
+comment on function bloom.worker_sweep(integer) is 'Takes silent workers offline.';
