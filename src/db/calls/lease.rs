@@ -1,0 +1,309 @@
+//! Verbs about leases.
+
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Actor, EpochMs, VerbOptions, maybe_time, time};
+use crate::db::{Db, Lane};
+use crate::error::Result;
+
+/// A lease just granted, with what its worker needs to run the task.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "the columns of bloom.lease_grant, as documented there"
+)]
+pub struct Grant {
+    pub lease_id: Uuid,
+    pub task_id: Uuid,
+    pub worker_id: String,
+    pub session_id: Option<Uuid>,
+    pub started_at: EpochMs,
+    pub expires_at: EpochMs,
+    pub ttl_seconds: i32,
+    pub last_heartbeat: EpochMs,
+    pub fence: i32,
+    pub attempts: i16,
+    pub status: String,
+    pub context_id: String,
+    pub agent_slug: String,
+    pub prompt: String,
+    pub context_hints: Vec<String>,
+    pub policy: Value,
+    pub desired_format: String,
+    pub created_at: EpochMs,
+    pub max_attempts: i16,
+    pub queue: String,
+    pub priority: i16,
+    pub requires: Vec<String>,
+    pub crashes: i16,
+    pub max_crashes: i16,
+    pub ver: i32,
+    pub epoch: i32,
+}
+
+impl From<&Row> for Grant {
+    fn from(row: &Row) -> Self {
+        Self {
+            lease_id: row.get("lease_id"),
+            task_id: row.get("task_id"),
+            worker_id: row.get("worker_id"),
+            session_id: row.get("session_id"),
+            started_at: time(row, "started_at"),
+            expires_at: time(row, "expires_at"),
+            ttl_seconds: row.get("ttl_seconds"),
+            last_heartbeat: time(row, "last_heartbeat"),
+            fence: row.get("fence"),
+            attempts: row.get("attempts"),
+            status: row.get("status"),
+            context_id: row.get("context_id"),
+            agent_slug: row.get("agent_slug"),
+            prompt: row.get("prompt"),
+            context_hints: row.get("context_hints"),
+            policy: row.get("policy"),
+            desired_format: row.get("desired_format"),
+            created_at: time(row, "created_at"),
+            max_attempts: row.get("max_attempts"),
+            queue: row.get("queue"),
+            priority: row.get("priority"),
+            requires: row.get("requires"),
+            crashes: row.get("crashes"),
+            max_crashes: row.get("max_crashes"),
+            ver: row.get("ver"),
+            epoch: row.get("epoch"),
+        }
+    }
+}
+
+/// A lease, live (`active`) or ended.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "the columns of bloom.lease_row, as documented there"
+)]
+pub struct Lease {
+    pub id: Uuid,
+    pub task_id: Uuid,
+    pub worker_id: String,
+    pub session_id: Option<Uuid>,
+    pub started_at: EpochMs,
+    pub expires_at: EpochMs,
+    pub ttl_seconds: i32,
+    pub status: String,
+    pub last_heartbeat: EpochMs,
+    pub context_id: String,
+    pub fence: i32,
+    pub attempt: i16,
+    pub ended_at: Option<EpochMs>,
+    pub outcome: Option<String>,
+    pub error_message: Option<String>,
+}
+
+impl From<&Row> for Lease {
+    fn from(row: &Row) -> Self {
+        Self {
+            id: row.get("lease_id"),
+            task_id: row.get("task_id"),
+            worker_id: row.get("worker_id"),
+            session_id: row.get("session_id"),
+            started_at: time(row, "started_at"),
+            expires_at: time(row, "expires_at"),
+            ttl_seconds: row.get("ttl_seconds"),
+            status: row.get("status"),
+            last_heartbeat: time(row, "last_heartbeat"),
+            context_id: row.get("context_id"),
+            fence: row.get("fence"),
+            attempt: row.get("attempt"),
+            ended_at: maybe_time(row, "ended_at"),
+            outcome: row.get("outcome"),
+            error_message: row.get("error_message"),
+        }
+    }
+}
+
+/// A worker's request for work.
+#[derive(Debug, Clone)]
+pub struct NextRequest {
+    /// The worker's name.
+    pub worker_id: String,
+    /// Its process.
+    pub session_id: Option<Uuid>,
+    /// How many tasks at most, 1–100.
+    pub max_tasks: i32,
+    /// How long a lease lives without a sign of life, 1–86400 seconds.
+    pub ttl_seconds: i32,
+    /// The same id again returns the same leases.
+    pub request_id: Option<Uuid>,
+    /// Only from these queues.
+    pub queues: Option<Vec<String>>,
+}
+
+/// `bloom.lease_next`.
+pub async fn lease_next(db: &Db, request: &NextRequest, actor: Actor<'_>) -> Result<Vec<Grant>> {
+    let options = VerbOptions::of(actor)
+        .maybe("request_id", request.request_id.map(|id| id.to_string()))
+        .maybe("queues", request.queues.clone())
+        .json();
+    let sql = "select * from bloom.lease_next($1, $2, $3, $4, $5)";
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [
+        &request.worker_id,
+        &request.session_id,
+        &request.max_tasks,
+        &request.ttl_seconds,
+        &options,
+    ];
+    let rows = db.call(Lane::General, sql, &params).await?;
+    Ok(rows.iter().map(Grant::from).collect())
+}
+
+/// `bloom.lease_task`: the first of the ranked `workers` that still has room.
+pub async fn lease_task(
+    db: &Db,
+    task_id: Uuid,
+    workers: &[&str],
+    ttl_seconds: i32,
+    actor: Actor<'_>,
+) -> Result<Grant> {
+    let options = VerbOptions::of(actor).json();
+    let sql = "select * from bloom.lease_task($1, $2, $3, $4)";
+    let row = db
+        .call_one(
+            Lane::General,
+            sql,
+            &[&task_id, &workers, &ttl_seconds, &options],
+        )
+        .await?;
+    Ok(Grant::from(&row))
+}
+
+/// `bloom.lease_heartbeat`: `options` may hold `ttl_seconds` and `worker_id`.
+pub async fn lease_heartbeat(
+    db: &Db,
+    task_id: Uuid,
+    lease_id: Option<Uuid>,
+    options: VerbOptions,
+) -> Result<Lease> {
+    let sql = "select * from bloom.lease_heartbeat($1, $2, $3)";
+    let row = db
+        .call_one(Lane::Reserved, sql, &[&task_id, &lease_id, &options.json()])
+        .await?;
+    Ok(Lease::from(&row))
+}
+
+/// `bloom.lease_extend`.
+pub async fn lease_extend(
+    db: &Db,
+    task_id: Uuid,
+    lease_id: Uuid,
+    ttl_seconds: i32,
+) -> Result<Lease> {
+    let sql = "select * from bloom.lease_extend($1, $2, $3)";
+    let row = db
+        .call_one(Lane::Reserved, sql, &[&task_id, &lease_id, &ttl_seconds])
+        .await?;
+    Ok(Lease::from(&row))
+}
+
+/// `bloom.lease_check`: fails as a completion would because of the task's state.
+pub async fn lease_check(db: &Db, task_id: Uuid, lease_id: Option<Uuid>) -> Result<()> {
+    let sql = "select bloom.lease_check($1, $2)";
+    db.call_one(Lane::Reserved, sql, &[&task_id, &lease_id])
+        .await?;
+    Ok(())
+}
+
+/// What `bloom.lease_complete` answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completed {
+    /// The task.
+    pub task_id: Uuid,
+    /// The lease that ended; also the id of the result.
+    pub lease_id: Uuid,
+    /// The worker that had it.
+    pub worker_id: String,
+    /// The artifact that holds the output.
+    pub artifact_id: Uuid,
+    /// When the result was first accepted.
+    pub completed_at: EpochMs,
+}
+
+/// `bloom.lease_complete`: `options` as the verb describes.
+pub async fn lease_complete(
+    db: &Db,
+    task_id: Uuid,
+    lease_id: Option<Uuid>,
+    status: &str,
+    output: Option<&str>,
+    options: VerbOptions,
+) -> Result<Completed> {
+    let sql = "select * from bloom.lease_complete($1, $2, $3, $4, $5)";
+    let options = options.json();
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&task_id, &lease_id, &status, &output, &options];
+    let row = db.call_one(Lane::Reserved, sql, &params).await?;
+    Ok(Completed {
+        task_id: row.get("task_id"),
+        lease_id: row.get("lease_id"),
+        worker_id: row.get("worker_id"),
+        artifact_id: row.get("artifact_id"),
+        completed_at: time(&row, "completed_at"),
+    })
+}
+
+/// `bloom.lease_release`: the task's status after it.
+pub async fn lease_release(
+    db: &Db,
+    task_id: Uuid,
+    lease_id: Uuid,
+    options: VerbOptions,
+) -> Result<String> {
+    let sql = "select bloom.lease_release($1, $2, $3)";
+    Ok(db
+        .call_one(Lane::Reserved, sql, &[&task_id, &lease_id, &options.json()])
+        .await?
+        .get(0))
+}
+
+/// `bloom.lease_list`: newest first, ids below `before`.
+pub async fn lease_list(
+    db: &Db,
+    status: Option<&str>,
+    limit: i32,
+    before: Option<Uuid>,
+) -> Result<Vec<Lease>> {
+    let sql = "select * from bloom.lease_list($1, $2, $3)";
+    let rows = db
+        .call(Lane::General, sql, &[&status, &limit, &before])
+        .await?;
+    Ok(rows.iter().map(Lease::from).collect())
+}
+
+/// `bloom.lease_overdue`: tasks whose leases have run out.
+pub async fn lease_overdue(db: &Db, limit: i32) -> Result<Vec<Uuid>> {
+    let rows = db
+        .call(
+            Lane::General,
+            "select * from bloom.lease_overdue($1)",
+            &[&limit],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// `bloom.lease_expire`: how many leases were ended.
+pub async fn lease_expire(
+    db: &Db,
+    limit: i32,
+    tasks: Option<&[Uuid]>,
+    grace_seconds: u32,
+) -> Result<i32> {
+    let options = VerbOptions::default()
+        .with("grace_seconds", grace_seconds)
+        .json();
+    let sql = "select bloom.lease_expire($1, $2, $3)";
+    Ok(db
+        .call_one(Lane::General, sql, &[&limit, &tasks, &options])
+        .await?
+        .get(0))
+}

@@ -1,0 +1,260 @@
+//! The handlers of all routes. They read a request, make one call or two, and render the answer;
+//! what a task's state allows is decided by the verbs.
+
+mod artifacts;
+mod audit;
+mod batch;
+mod health;
+mod leases;
+mod pull;
+mod queues;
+mod submission;
+mod tasks;
+mod unbuilt;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::query::Query;
+use super::router::RouteError;
+use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope};
+use crate::db::Db;
+use crate::error::{Error, Kind, Result};
+use crate::fleet::Fleet;
+use crate::shutdown::Shutdown;
+use crate::wake::{Announcer, Waiters};
+
+/// The default number of rows of a list.
+const PAGE: i64 = 100;
+/// The largest number of rows of a list.
+const PAGE_MAX: i64 = 1000;
+
+/// What handlers work with.
+pub struct App {
+    /// The queue.
+    pub db: Db,
+    /// The workers, for routing.
+    pub fleet: Fleet,
+    /// Lease requests that wait for work.
+    pub waiters: Waiters,
+    /// Tells other processes of new tasks.
+    pub announcer: Announcer,
+    /// Asks requests to come to an end.
+    pub shutdown: Shutdown,
+    /// When the process started.
+    pub started: Instant,
+    /// Whether heartbeats and completions must name their lease.
+    pub strict_leases: bool,
+}
+
+const PRODUCERS: Access = Access::any_of(&[Scope::Producer]);
+const WORKERS: Access = Access::any_of(&[Scope::Worker]);
+const READERS: Access = Access::any_of(&[Scope::Reader]);
+/// One thing by its id: whoever submits or works on tasks may look.
+const ANYONE: Access = Access::any_of(&[Scope::Reader, Scope::Producer, Scope::Worker]);
+const ADMINS: Access = Access::any_of(&[]);
+
+/// The table of routes.
+///
+/// # Errors
+/// When two routes collide: a mistake in the table.
+pub fn router() -> std::result::Result<Router<App>, RouteError> {
+    let mut routes = task_routes();
+    routes.extend(worker_routes());
+    routes.extend(reading_routes());
+    routes.extend(unbuilt_routes());
+    Router::new(routes)
+}
+
+fn task_routes() -> Vec<Route<App>> {
+    vec![
+        Route::post("/api/runtime/llm-tasks", PRODUCERS, tasks::create)
+            .rate(RateClass::Worker)
+            .body(BodyLimit::Large),
+        Route::post("/api/runtime/llm-tasks/batch", PRODUCERS, batch::submit)
+            .rate(RateClass::Worker)
+            .body(BodyLimit::Large),
+        Route::get("/api/runtime/llm-tasks", READERS, tasks::list),
+        Route::get("/api/runtime/llm-tasks/{id}", ANYONE, tasks::show),
+        Route::get(
+            "/api/runtime/llm-tasks/{id}/explain",
+            ANYONE,
+            tasks::explain,
+        ),
+        Route::get("/api/runtime/llm-tasks/{id}/result", ANYONE, tasks::result),
+        Route::get(
+            "/api/runtime/llm-tasks/{id}/attempts",
+            ANYONE,
+            tasks::attempts,
+        ),
+        Route::get("/api/runtime/llm-tasks/{id}/events", ANYONE, tasks::events),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/cancel",
+            PRODUCERS,
+            tasks::cancel,
+        ),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/requeue",
+            PRODUCERS,
+            tasks::requeue,
+        ),
+        Route::get("/api/runtime/runs", READERS, tasks::runs),
+    ]
+}
+
+fn worker_routes() -> Vec<Route<App>> {
+    vec![
+        Route::post("/api/runtime/llm-tasks/{id}/lease", WORKERS, leases::lease)
+            .rate(RateClass::Worker),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/heartbeat",
+            WORKERS,
+            leases::heartbeat,
+        )
+        .rate(RateClass::Worker),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/complete",
+            WORKERS,
+            leases::complete,
+        )
+        .rate(RateClass::Worker)
+        .body(BodyLimit::Large),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/release",
+            WORKERS,
+            leases::release,
+        )
+        .rate(RateClass::Worker),
+        Route::post("/api/runtime/leases", WORKERS, pull::pull).rate(RateClass::Worker),
+        Route::get("/api/runtime/leases", READERS, leases::list),
+        Route::post("/api/runtime/workers", WORKERS, workers::register).rate(RateClass::Worker),
+        Route::get("/api/runtime/workers", READERS, workers::list),
+        Route::get("/api/runtime/workers/{id}", READERS, workers::show),
+        Route::delete("/api/runtime/workers/{id}", ADMINS, workers::remove),
+        Route::post("/api/runtime/workers/{id}/beat", WORKERS, workers::beat)
+            .rate(RateClass::Worker),
+        Route::post("/api/runtime/workers/{id}/drain", ADMINS, workers::drain),
+        Route::post("/api/runtime/workers/{id}/resume", ADMINS, workers::resume),
+    ]
+}
+
+fn reading_routes() -> Vec<Route<App>> {
+    vec![
+        Route::get("/api/runtime/queues", READERS, queues::list),
+        Route::post("/api/runtime/queues/{name}", ADMINS, queues::configure),
+        Route::post("/api/runtime/queues/{name}/pause", ADMINS, queues::pause),
+        Route::post("/api/runtime/queues/{name}/resume", ADMINS, queues::resume),
+        Route::post(
+            "/api/runtime/queues/{name}/redrive",
+            ADMINS,
+            queues::redrive,
+        ),
+        Route::get("/api/runtime/artifacts", READERS, artifacts::list).rate(RateClass::Heavy),
+        Route::get("/api/runtime/artifacts/{id}", ANYONE, artifacts::show),
+        Route::get(
+            "/api/runtime/artifacts/{id}/content",
+            ANYONE,
+            artifacts::content,
+        ),
+        Route::get("/api/runtime/audit", READERS, audit::list),
+        Route::get("/api/runtime/stats", READERS, audit::stats),
+        Route::get("/api/runtime/health", Access::Open, health::health).rate(RateClass::Exempt),
+        Route::get("/healthz", Access::Open, health::live).rate(RateClass::Exempt),
+        Route::get("/readyz", Access::Open, health::ready).rate(RateClass::Exempt),
+    ]
+}
+
+/// Routes whose parts are not built yet. They stand in the table so that they ask for keys and
+/// answer 501 with a text rather than 404.
+fn unbuilt_routes() -> Vec<Route<App>> {
+    vec![
+        Route::get("/api/runtime/config", ADMINS, unbuilt::membridge),
+        Route::post("/api/runtime/config", ADMINS, unbuilt::membridge),
+        Route::post("/api/runtime/test-connection", ADMINS, unbuilt::membridge),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/dispatch",
+            PRODUCERS,
+            unbuilt::dispatch,
+        ),
+        Route::get(
+            "/api/runtime/workers/{id}/agent-health",
+            READERS,
+            unbuilt::agent_health,
+        ),
+        Route::get("/api/membridge/health", Access::Open, unbuilt::membridge),
+        Route::get("/api/membridge/projects", READERS, unbuilt::membridge),
+        Route::get(
+            "/api/membridge/projects/{cid}/leadership",
+            READERS,
+            unbuilt::membridge,
+        ),
+        Route::get(
+            "/api/membridge/projects/{cid}/nodes",
+            READERS,
+            unbuilt::membridge,
+        ),
+        Route::post(
+            "/api/membridge/projects/{cid}/leadership/select",
+            ADMINS,
+            unbuilt::membridge,
+        ),
+    ]
+}
+
+/// The task id in the path. What is no UUID is no task.
+fn task_id(request: &super::Request) -> Result<Uuid> {
+    request
+        .uuid("id")
+        .ok_or_else(|| not_found("task_not_found", "Task not found"))
+}
+
+fn not_found(code: &str, text: &str) -> Error {
+    Error::refused(Kind::NotFound, code, text)
+}
+
+/// The page that a list request asks for: at most so many rows, below this id.
+fn page(query: &Query) -> Result<(i32, Option<Uuid>)> {
+    let limit = query.limit(PAGE, PAGE_MAX)?;
+    let cursor = query.text("cursor")?.map(|text| {
+        Uuid::try_parse(text).map_err(|_| {
+            Error::refused(
+                Kind::Invalid,
+                "invalid_cursor",
+                "cursor is not one of our cursors",
+            )
+        })
+    });
+    Ok((
+        i32::try_from(limit).unwrap_or(i32::MAX),
+        cursor.transpose()?,
+    ))
+}
+
+/// A list answer; with a cursor where there is more. Only a full page can have a next one, and
+/// then `has_more` looks whether anything lies below its last id.
+async fn listed<T: Serialize>(
+    rows: &[T],
+    limit: i32,
+    last: Option<Uuid>,
+    has_more: impl AsyncFnOnce(Uuid) -> Result<bool>,
+) -> Result<Response> {
+    let full = i32::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
+    let response = Response::ok(&rows)?;
+    match last.filter(|_| full) {
+        Some(id) if has_more(id).await? => response.header("x-next-cursor", &id.to_string()),
+        _ => Ok(response),
+    }
+}
+
+/// Refuses to hand out work while the service stops.
+fn refuse_while_stopping(app: &Arc<App>) -> Result<()> {
+    if app.shutdown.is_requested() {
+        let text = "The service is shutting down";
+        return Err(Error::refused(Kind::Busy, "shutting_down", text));
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `POST /leases`: a worker asks for work, and waits if there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::leases::TTL;
+use super::{App, refuse_while_stopping};
+use crate::db::calls::lease::{Grant, NextRequest, lease_next};
+use crate::db::calls::maintenance::lane_ready;
+use crate::db::calls::worker::worker_get;
+use crate::error::{Error, Kind, Result};
+use crate::http::validate::Form;
+use crate::http::{Request, Response, wire};
+use crate::wake::{Found, Interest, Lane, Woken};
+
+/// The longest that a request may wait, in seconds.
+const WAIT_MAX: i64 = 60;
+/// The most tasks that one request may lease.
+const TASKS_MAX: i64 = 100;
+
+/// `{"worker_id", "session_id", "max_tasks", "wait_seconds", "ttl_seconds", "request_id",
+/// "queues"?}` → `{"leases": [{"lease", "task"}]}`, empty when the wait ran out.
+pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
+    let body = request.json().await?;
+    let mut form = Form::new(body.as_ref())?;
+    let worker = form.string("worker_id").min(1).max(128).required();
+    let session = form.uuid("session_id").required();
+    let max_tasks = form.integer("max_tasks").range(1, TASKS_MAX).or(1);
+    let wait = form.integer("wait_seconds").range(0, WAIT_MAX).or(0);
+    let ttl = form.integer("ttl_seconds").range(1, 86_400).or(TTL);
+    let request_id = form.uuid("request_id").nullable();
+    let queues = form
+        .strings("queues")
+        .max_items(100)
+        .each(1, 128)
+        .optional();
+    form.finish()?;
+    refuse_while_stopping(&app)?;
+    let ask = NextRequest {
+        worker_id: worker,
+        session_id: Some(session),
+        max_tasks: i32::try_from(max_tasks).unwrap_or(1),
+        ttl_seconds: i32::try_from(ttl).unwrap_or(1),
+        request_id,
+        queues: queues.map(|queues| queues.into_iter().collect()),
+    };
+    let wait = Duration::from_secs(wait.unsigned_abs());
+    let grants = wait_for_work(&app, &ask, wait).await?;
+    let leases: Vec<_> = grants.into_iter().map(wire::Granted::from).collect();
+    Response::ok(&json!({ "leases": leases }))
+}
+
+/// Registers interest, then asks, then sleeps: what is submitted after the question finds the
+/// waiter. A full waiting room is no reason to refuse what is there already.
+async fn wait_for_work(app: &App, ask: &NextRequest, wait: Duration) -> Result<Vec<Grant>> {
+    let deadline = Instant::now() + wait;
+    if wait.is_zero() {
+        return lease_next(&app.db, ask, &ask.worker_id).await;
+    }
+    let interest = interest(app, ask).await?;
+    let mut waiter = match app.waiters.register(interest.clone()) {
+        Ok(waiter) => waiter,
+        Err(refusal) => {
+            let grants = lease_next(&app.db, ask, &ask.worker_id).await?;
+            return if grants.is_empty() {
+                Err(refusal)
+            } else {
+                Ok(grants)
+            };
+        }
+    };
+    let mut woken = false;
+    loop {
+        waiter.begin();
+        let grants = lease_next(&app.db, ask, &ask.worker_id).await?;
+        let found = lanes(&grants);
+        if woken && grants.is_empty() {
+            waiter.settle(why_nothing(app, &interest).await?);
+        } else {
+            waiter.settle(Found::Tasks(&found));
+        }
+        if !grants.is_empty() || waiter.wait(deadline).await != Woken::Work {
+            return Ok(grants);
+        }
+        woken = true;
+    }
+}
+
+/// Why a waiter that was woken for a task found none. Where the task is still there, others must
+/// hear of it.
+async fn why_nothing(app: &App, interest: &Interest) -> Result<Found<'static>> {
+    let worker = worker_get(&app.db, &interest.worker).await?;
+    if worker.active >= worker.max_concurrency || worker.draining {
+        return Ok(Found::NoRoom);
+    }
+    let ready = lane_ready(&app.db).await?;
+    let is_left = ready.into_iter().any(|lane| {
+        interest.covers(&Lane {
+            queue: lane.queue,
+            requires: lane.requires.into_iter().collect(),
+        })
+    });
+    Ok(if is_left {
+        Found::Elsewhere
+    } else {
+        Found::Tasks(&[])
+    })
+}
+
+fn lanes(grants: &[Grant]) -> Vec<Lane> {
+    let lane = |grant: &Grant| Lane {
+        queue: grant.queue.clone(),
+        requires: grant.requires.iter().cloned().collect(),
+    };
+    grants.iter().map(lane).collect()
+}
+
+/// What the worker could take, by the last known labels of its registration.
+async fn interest(app: &App, ask: &NextRequest) -> Result<Interest> {
+    for is_last in [false, true] {
+        let fleet = app.fleet.candidates().await?;
+        if let Some(worker) = fleet.iter().find(|worker| worker.id == ask.worker_id) {
+            return Ok(Interest {
+                worker: ask.worker_id.clone(),
+                labels: worker.labels.iter().cloned().collect(),
+                queues: ask.queues.iter().flatten().cloned().collect(),
+                wants: usize::try_from(ask.max_tasks).unwrap_or(1),
+            });
+        }
+        if !is_last {
+            app.fleet.forget().await;
+        }
+    }
+    Err(Error::refused(
+        Kind::NotFound,
+        "worker_not_found",
+        "Worker not found",
+    ))
+}

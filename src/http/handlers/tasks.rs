@@ -1,0 +1,162 @@
+//! `/llm-tasks`.
+
+use std::sync::Arc;
+
+use super::{App, listed, page, submission, task_id};
+use crate::db::calls::audit::task_events;
+use crate::db::calls::task::{self, TaskFilter};
+use crate::db::calls::{VerbOptions, audit};
+use crate::error::{Error, Result};
+use crate::http::validate::Form;
+use crate::http::{Request, Response, StatusCode, wire};
+use crate::wake::Lane;
+
+/// How many tasks `/runs` shows.
+const RUNS: i32 = 50;
+
+/// `POST /llm-tasks`.
+pub async fn create(app: Arc<App>, request: Request) -> Result<Response> {
+    let body = request.json().await?;
+    let submission = submission::read(body.as_ref(), idempotency_key(&request)?)?;
+    let actor = request.caller().name();
+    let verb = vec![submission.task.clone()];
+    let answers = task::task_submit_many(&app.db, verb, true, actor).await?;
+    let Some((id, created)) = answers.first().and_then(|one| Some((one.id?, one.created))) else {
+        return Err(Error::internal("the submission had no answer"));
+    };
+    if created && !submission.is_deferred() {
+        announce(&app, &submission.queue, &submission.requires, 1);
+    }
+    let task = wire::Task::from(task::task_get(&app.db, id).await?);
+    Response::json(
+        if created {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        },
+        &task,
+    )
+}
+
+/// The `Idempotency-Key` header. One that is there but unreadable must not pass for absent: the
+/// caller counts on it.
+fn idempotency_key(request: &Request) -> Result<Option<&str>> {
+    const NAME: &str = "idempotency-key";
+    match request.header(NAME) {
+        None if request.headers().contains_key(NAME) => Err(Error::field(
+            "idempotency_key",
+            "The Idempotency-Key header must be given once, in ASCII",
+        )),
+        key => Ok(key),
+    }
+}
+
+/// Wakes waiters of this process, and tells other processes of what is left.
+pub fn announce(app: &App, queue: &str, requires: &[String], tasks: u32) {
+    let lane = Lane {
+        queue: queue.to_owned(),
+        requires: requires.iter().cloned().collect(),
+    };
+    let left = app.waiters.wake(&lane, tasks as usize);
+    if left > 0 {
+        app.announcer
+            .announce(&lane, u32::try_from(left).unwrap_or(u32::MAX));
+    }
+}
+
+/// `GET /llm-tasks`.
+pub async fn list(app: Arc<App>, request: Request) -> Result<Response> {
+    let query = request.query()?;
+    let (limit, before) = page(&query)?;
+    let text = |name| query.text(name).map(|text| text.map(str::to_owned));
+    let filter = TaskFilter {
+        status: text("status")?,
+        context_id: text("context_id")?,
+        queue: text("queue")?,
+        agent_slug: text("agent_slug")?,
+        worker_id: text("worker_id")?,
+    };
+    let rows = task::task_list(&app.db, &filter, limit, before).await?;
+    let last = rows.last().map(|row| row.id);
+    let rows: Vec<_> = rows.into_iter().map(wire::Task::from).collect();
+    if filter.is_narrow() && i32::try_from(rows.len()).is_ok_and(|rows| rows < limit) {
+        // Each page looks through so many tasks only. A short one may thus have a next one.
+        let status = filter.status.as_deref();
+        let reach = task::task_reach(&app.db, status, before).await?;
+        let response = Response::ok(&rows)?;
+        return match reach {
+            Some(id) => response.header("x-next-cursor", &id.to_string()),
+            None => Ok(response),
+        };
+    }
+    listed(&rows, limit, last, async |id| {
+        Ok(!task::task_list(&app.db, &filter, 1, Some(id))
+            .await?
+            .is_empty())
+    })
+    .await
+}
+
+/// `GET /runs`.
+pub async fn runs(app: Arc<App>, _request: Request) -> Result<Response> {
+    let rows = task::task_list(&app.db, &TaskFilter::default(), RUNS, None).await?;
+    Response::ok(&rows.into_iter().map(wire::Task::from).collect::<Vec<_>>())
+}
+
+/// `GET /llm-tasks/:id`.
+pub async fn show(app: Arc<App>, request: Request) -> Result<Response> {
+    let task = task::task_get(&app.db, task_id(&request)?).await?;
+    Response::ok(&wire::Task::from(task))
+}
+
+/// `GET /llm-tasks/:id/explain`.
+pub async fn explain(app: Arc<App>, request: Request) -> Result<Response> {
+    Response::ok(&task::task_explain(&app.db, task_id(&request)?).await?)
+}
+
+/// `GET /llm-tasks/:id/result`.
+pub async fn result(app: Arc<App>, request: Request) -> Result<Response> {
+    Response::ok(&wire::result(
+        &task::task_result(&app.db, task_id(&request)?).await?,
+    ))
+}
+
+/// `GET /llm-tasks/:id/attempts`.
+pub async fn attempts(app: Arc<App>, request: Request) -> Result<Response> {
+    let rows = task::task_attempts(&app.db, task_id(&request)?).await?;
+    Response::ok(&rows.iter().map(wire::attempt).collect::<Vec<_>>())
+}
+
+/// `GET /llm-tasks/:id/events`: the transitions, from `?after=ver` on.
+pub async fn events(app: Arc<App>, request: Request) -> Result<Response> {
+    let id = task_id(&request)?;
+    let after = request
+        .query()?
+        .integer("after", 0..=i64::from(i32::MAX))?
+        .unwrap_or(0);
+    let rows: Vec<audit::Event> =
+        task_events(&app.db, id, i32::try_from(after).unwrap_or(i32::MAX)).await?;
+    Response::ok(&rows.iter().map(wire::task_event).collect::<Vec<_>>())
+}
+
+/// `POST /llm-tasks/:id/cancel`.
+pub async fn cancel(app: Arc<App>, request: Request) -> Result<Response> {
+    let id = task_id(&request)?;
+    let body = request.json().await?;
+    let mut form = Form::or_empty(body.as_ref())?;
+    let reason = form.string("reason").max(2000).nullable();
+    let grace = form.integer("grace_seconds").range(1, 3600).optional();
+    form.finish()?;
+    let options = VerbOptions::of(request.caller().name())
+        .maybe("reason", reason)
+        .maybe("grace_seconds", grace);
+    task::task_cancel(&app.db, id, options).await?;
+    Response::ok(&wire::Task::from(task::task_get(&app.db, id).await?))
+}
+
+/// `POST /llm-tasks/:id/requeue`.
+pub async fn requeue(app: Arc<App>, request: Request) -> Result<Response> {
+    let id = task_id(&request)?;
+    task::task_requeue(&app.db, id, request.caller().name()).await?;
+    Response::ok(&wire::Task::from(task::task_get(&app.db, id).await?))
+}

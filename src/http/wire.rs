@@ -1,0 +1,482 @@
+//! The bodies of answers: the contract's entities, field by field in its order. Members that the
+//! contract does not know follow at the end.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::db::calls::artifact::Artifact as ArtifactRow;
+use crate::db::calls::audit::Event;
+use crate::db::calls::lease::{Grant, Lease as LeaseRow};
+use crate::db::calls::queue::Queue as QueueRow;
+use crate::db::calls::task::{Attempt, Task as TaskRow, TaskResult};
+use crate::db::calls::worker::Worker as WorkerRow;
+
+/// The members of a policy that come first, in order. Postgres keeps an order of its own.
+const POLICY: [&str; 2] = ["timeout_sec", "budget"];
+
+/// The object with these members before its others.
+fn led_by(object: Value, first: &[&str]) -> Value {
+    let Value::Object(mut members) = object else {
+        return object;
+    };
+    let mut ordered = Map::with_capacity(members.len());
+    for name in first {
+        if let Some(value) = members.shift_remove(*name) {
+            ordered.insert((*name).to_owned(), value);
+        }
+    }
+    ordered.extend(members);
+    Value::Object(ordered)
+}
+
+/// The metrics of a result. Those that the contract knows are always there.
+fn metrics(given: &Value) -> Value {
+    let known = [("duration_ms", json!(0)), ("tokens_used", Value::Null)];
+    let known = known.map(|(name, value)| (name.to_owned(), value));
+    let mut all = Map::from_iter(known);
+    // A member that is there already keeps its place.
+    all.extend(
+        given
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    Value::Object(all)
+}
+
+/// A task.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the members are the contract's")]
+pub struct Task {
+    pub id: Uuid,
+    pub context_id: String,
+    pub agent_slug: String,
+    pub prompt: String,
+    pub context_hints: Vec<String>,
+    pub policy: Value,
+    pub desired_format: String,
+    pub status: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub lease_id: Option<Uuid>,
+    pub worker_id: Option<String>,
+    pub attempts: i16,
+    pub max_attempts: i16,
+    pub queue: String,
+    pub priority: i16,
+    pub requires: Vec<String>,
+    pub crashes: i16,
+    pub max_crashes: i16,
+    pub run_at: Option<i64>,
+    pub retry_at: Option<i64>,
+    pub finished_at: Option<i64>,
+    pub reason: Option<String>,
+    pub cancel_requested_at: Option<i64>,
+    pub cancel_delivered_at: Option<i64>,
+    pub idempotency_key: Option<String>,
+    pub progress: Option<Value>,
+    pub fence: i32,
+    pub ver: i32,
+    pub epoch: i32,
+}
+
+impl From<TaskRow> for Task {
+    fn from(row: TaskRow) -> Self {
+        Self {
+            id: row.id,
+            context_id: row.context_id,
+            agent_slug: row.agent_slug,
+            prompt: row.prompt,
+            context_hints: row.context_hints,
+            policy: led_by(row.policy, &POLICY),
+            desired_format: row.desired_format,
+            status: row.status,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            lease_id: row.lease_id,
+            worker_id: row.worker_id,
+            attempts: row.attempts,
+            max_attempts: row.max_attempts,
+            queue: row.queue,
+            priority: row.priority,
+            requires: row.requires,
+            crashes: row.crashes,
+            max_crashes: row.max_crashes,
+            run_at: row.run_at,
+            retry_at: row.retry_at,
+            finished_at: row.finished_at,
+            reason: row.reason,
+            cancel_requested_at: row.cancel_requested_at,
+            cancel_delivered_at: row.cancel_delivered_at,
+            idempotency_key: row.idempotency_key,
+            progress: row.progress,
+            fence: row.fence,
+            ver: row.ver,
+            epoch: row.epoch,
+        }
+    }
+}
+
+/// A lease.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the members are the contract's")]
+pub struct Lease {
+    pub id: Uuid,
+    pub task_id: Uuid,
+    pub worker_id: String,
+    pub started_at: i64,
+    pub expires_at: i64,
+    pub ttl_seconds: i32,
+    pub status: String,
+    pub last_heartbeat: i64,
+    pub context_id: Option<String>,
+    pub fence: i32,
+    pub attempt: i16,
+    pub session_id: Option<Uuid>,
+    pub ended_at: Option<i64>,
+    pub outcome: Option<String>,
+    pub error_message: Option<String>,
+}
+
+impl From<LeaseRow> for Lease {
+    fn from(row: LeaseRow) -> Self {
+        Self {
+            id: row.id,
+            task_id: row.task_id,
+            worker_id: row.worker_id,
+            started_at: row.started_at,
+            expires_at: row.expires_at,
+            ttl_seconds: row.ttl_seconds,
+            status: row.status,
+            last_heartbeat: row.last_heartbeat,
+            context_id: Some(row.context_id),
+            fence: row.fence,
+            attempt: row.attempt,
+            session_id: row.session_id,
+            ended_at: row.ended_at,
+            outcome: row.outcome,
+            error_message: row.error_message,
+        }
+    }
+}
+
+/// A lease just granted and its task.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the members are the contract's")]
+pub struct Granted {
+    pub lease: Lease,
+    pub task: Task,
+}
+
+impl From<Grant> for Granted {
+    fn from(grant: Grant) -> Self {
+        let lease = Lease {
+            id: grant.lease_id,
+            task_id: grant.task_id,
+            worker_id: grant.worker_id.clone(),
+            started_at: grant.started_at,
+            expires_at: grant.expires_at,
+            ttl_seconds: grant.ttl_seconds,
+            status: "active".to_owned(),
+            last_heartbeat: grant.last_heartbeat,
+            context_id: Some(grant.context_id.clone()),
+            fence: grant.fence,
+            attempt: grant.attempts,
+            session_id: grant.session_id,
+            ended_at: None,
+            outcome: None,
+            error_message: None,
+        };
+        let task = Task {
+            id: grant.task_id,
+            context_id: grant.context_id,
+            agent_slug: grant.agent_slug,
+            prompt: grant.prompt,
+            context_hints: grant.context_hints,
+            policy: led_by(grant.policy, &POLICY),
+            desired_format: grant.desired_format,
+            status: grant.status,
+            created_at: grant.created_at,
+            updated_at: grant.last_heartbeat,
+            lease_id: Some(grant.lease_id),
+            worker_id: Some(grant.worker_id),
+            attempts: grant.attempts,
+            max_attempts: grant.max_attempts,
+            queue: grant.queue,
+            priority: grant.priority,
+            requires: grant.requires,
+            crashes: grant.crashes,
+            max_crashes: grant.max_crashes,
+            run_at: None,
+            retry_at: None,
+            finished_at: None,
+            reason: None,
+            cancel_requested_at: None,
+            cancel_delivered_at: None,
+            idempotency_key: None,
+            progress: None,
+            fence: grant.fence,
+            ver: grant.ver,
+            epoch: grant.epoch,
+        };
+        Self { lease, task }
+    }
+}
+
+/// A worker.
+#[must_use]
+pub fn worker(row: &WorkerRow) -> Value {
+    json!({
+        "id": row.id,
+        "node_id": row.id,
+        "url": row.url,
+        "status": row.status,
+        "capabilities": {
+            "claude_cli": row.claude_cli,
+            "max_concurrency": row.max_concurrency,
+            "labels": row.labels,
+        },
+        "last_heartbeat": row.last_seen_at,
+        "ip_addrs": row.ip_addrs,
+        "obs_count": row.obs_count,
+        "db_sha": row.db_sha,
+        "registered_at": row.registered_at,
+        "active_leases": row.active,
+        "agent_version": row.agent_version,
+        "os_info": row.os_info,
+        "install_method": row.install_method,
+        "draining": row.draining,
+    })
+}
+
+/// An artifact.
+#[must_use]
+pub fn artifact(row: &ArtifactRow) -> Value {
+    json!({
+        "id": row.id,
+        "task_id": row.task_id,
+        "job_id": null,
+        "type": row.kind,
+        "created_at": row.created_at,
+        "finalized": true,
+        "url": row.url,
+        "entity_refs": [],
+        "tags": row.tags,
+        "content": row.content,
+    })
+}
+
+/// A result.
+#[must_use]
+pub fn result(row: &TaskResult) -> Value {
+    json!({
+        "id": row.id,
+        "task_id": row.task_id,
+        "worker_id": row.worker_id,
+        "artifact_id": row.artifact_id,
+        "status": row.status,
+        "output": row.output,
+        "error_message": row.error_message,
+        "metrics": metrics(&row.metrics),
+        "completed_at": row.completed_at,
+    })
+}
+
+/// An attempt, live or ended.
+#[must_use]
+pub fn attempt(row: &Attempt) -> Value {
+    json!({
+        "task_id": row.task_id,
+        "lease_id": row.lease_id,
+        "fence": row.fence,
+        "attempt": row.attempt,
+        "epoch": row.epoch,
+        "worker_id": row.worker_id,
+        "session_id": row.session_id,
+        "started_at": row.started_at,
+        "running_at": row.running_at,
+        "ended_at": row.ended_at,
+        "outcome": row.outcome,
+        "status": row.result_status,
+        "error_message": row.error_message,
+        "metrics": row.metrics,
+        "artifact_id": row.artifact_id,
+        "cancel_requested_at": row.cancel_requested_at,
+        "cancel_delivered_at": row.cancel_delivered_at,
+    })
+}
+
+/// A queue.
+#[must_use]
+pub fn queue(row: &QueueRow) -> Value {
+    json!({
+        "name": row.name,
+        "paused": row.paused,
+        "max_running": row.max_running,
+        "serial_contexts": row.serial_contexts,
+        "aging_seconds": row.aging_seconds,
+        "pin_wait_ms": row.pin_wait_ms,
+        "tasks": row.tasks,
+        "oldest_ready_at": row.oldest_ready_at,
+        "created_at": row.created_at,
+    })
+}
+
+/// One transition in the trail of a task.
+#[must_use]
+pub fn task_event(row: &Event) -> Value {
+    json!({
+        "id": event_id(row),
+        "ver": row.ver,
+        "action": row.cause,
+        "at": row.at,
+        "actor": row.actor,
+        "from": row.prior,
+        "to": row.status,
+        "lease_id": row.lease_id,
+        "fence": row.fence,
+        "worker_id": row.worker_id,
+        "attempts": row.attempts,
+        "detail": row.detail,
+    })
+}
+
+/// One row of the audit trail.
+#[must_use]
+pub fn audit(row: &Event) -> Value {
+    let (entity_type, entity_id) = entity(row);
+    json!({
+        "id": event_id(row),
+        "timestamp": row.at,
+        "action": action(&row.cause),
+        "entity_type": entity_type,
+        "entity_id": entity_id,
+        "actor": row.actor,
+        "detail": detail(row),
+        "task_id": row.task_id,
+        "ver": row.ver,
+        "lease_id": row.lease_id,
+        "worker_id": row.worker_id,
+    })
+}
+
+/// A UUID that stands for an event's place in the log: transaction, then number, in order. Bits of
+/// a UUID that name its version and variant are set as RFC 9562 asks for version 8.
+#[must_use]
+pub fn event_id(row: &Event) -> Uuid {
+    let (xid, seq) = row.position;
+    // 48 bits of the transaction, 4 of version, 12 more of it; 2 of variant, 62 of the number.
+    let xid = u128::from(xid.cast_unsigned());
+    let seq = u128::from(seq.cast_unsigned()) & ((1 << 62) - 1);
+    let head = ((xid >> 12) & 0xffff_ffff_ffff) << 16 | 0x8000 | (xid & 0xfff);
+    Uuid::from_u128(head << 64 | 0b10 << 62 | seq)
+}
+
+/// The position that [`event_id`] stands for.
+#[must_use]
+pub fn event_position(id: Uuid) -> (i64, i64) {
+    let bits = id.as_u128();
+    let head = (bits >> 64) & 0xffff_ffff_ffff_ffff;
+    let xid = ((head >> 16) << 12) | (head & 0xfff);
+    let seq = bits & ((1 << 62) - 1);
+    (
+        i64::try_from(xid).unwrap_or(i64::MAX),
+        i64::try_from(seq).unwrap_or(i64::MAX),
+    )
+}
+
+fn entity(row: &Event) -> (&str, String) {
+    match (row.task_id, &row.subject) {
+        (Some(_), _) if row.cause == "leased" => (
+            "lease",
+            row.lease_id.map(|id| id.to_string()).unwrap_or_default(),
+        ),
+        (Some(id), _) => ("llm_task", id.to_string()),
+        (None, Some(subject)) => match subject.split_once('/') {
+            Some(("setting", "membridge")) => ("runtime_config", "singleton".to_owned()),
+            Some((kind, id)) => (kind, id.to_owned()),
+            None => ("runtime", subject.clone()),
+        },
+        (None, None) => ("runtime", String::new()),
+    }
+}
+
+/// The contract's names of actions.
+fn action(cause: &str) -> &str {
+    match cause {
+        "submitted" => "task_created",
+        "leased" => "task_leased",
+        "running" => "task_started",
+        "completed" => "task_completed",
+        "failed" => "task_failed",
+        "dead" => "task_dead",
+        "cancelled" => "task_cancelled",
+        "requeued" => "task_requeued",
+        "expired" => "lease_expired",
+        "released" => "lease_released",
+        "removed" => "lease_removed",
+        "due" => "task_due",
+        "turn" => "task_turn",
+        "cancel_requested" => "task_cancel_requested",
+        "cancel_delivered" => "task_cancel_delivered",
+        other => other,
+    }
+}
+
+fn detail(row: &Event) -> String {
+    let mut text = match (&row.prior, &row.status) {
+        (Some(from), Some(to)) => format!("{from} -> {to}"),
+        (None, Some(to)) => to.clone(),
+        _ => String::new(),
+    };
+    if let Some(worker) = &row.worker_id {
+        text.push_str(" on ");
+        text.push_str(worker);
+    }
+    if let Some(Value::Object(facts)) = &row.detail {
+        for (name, value) in facts {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            if !text.is_empty() {
+                text.push_str("; ");
+            }
+            text.push_str(name);
+            text.push_str(": ");
+            text.push_str(&value);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_leads_back_to_its_position() {
+        for position in [(0, 0), (1, 1), (0xabc, 77), (123_456_789_012, 1 << 60)] {
+            let event = Event {
+                position,
+                at: 0,
+                cause: String::new(),
+                task_id: None,
+                ver: None,
+                prior: None,
+                status: None,
+                fence: None,
+                attempts: None,
+                lease_id: None,
+                worker_id: None,
+                subject: None,
+                actor: String::new(),
+                detail: None,
+            };
+            let id = event_id(&event);
+            assert_eq!(event_position(id), position);
+            assert_eq!(id.get_version_num(), 8);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! BLOOM Runtime: a Postgres-native job queue service for LLM-agent work.
+//!
+//! The queue itself lives in SQL (`schema.sql`, `functions/`). This crate installs it, exposes it
+//! over HTTP, keeps it tidy, and brings a worker and an embedded Postgres. See ARCHITECTURE.md.
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod db;
+pub mod embedded;
+pub mod error;
+pub mod fleet;
+pub mod http;
+pub mod maintenance;
+pub mod routing;
+pub mod service;
+pub mod shutdown;
+pub mod telemetry;
+pub mod wake;
+pub mod worker;

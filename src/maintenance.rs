@@ -1,0 +1,204 @@
+//! The jobs that keep the queue tidy. Every service process runs all of them; the verbs that they
+//! call share the work out by locks, so that it does not matter how many do, or when.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::db::Db;
+use crate::db::calls::lease::{lease_expire, lease_overdue};
+use crate::db::calls::maintenance::{
+    Retention, lane_advance, partition_ensure, retention_run, status_fold, task_promote,
+};
+use crate::db::calls::worker::worker_sweep;
+use crate::error::{Error, Result};
+use crate::shutdown::Shutdown;
+
+/// How many rows a job moves in one transaction.
+const BATCH: i32 = 500;
+/// A mark moves by at least so many tasks.
+const MARK_STRIDE: i32 = 500;
+/// Partitions are made so many weeks ahead.
+const WEEKS_AHEAD: i32 = 2;
+/// A worker that beat once and has been silent for so long is offline.
+const SILENT_SECONDS: i32 = 60;
+/// How often one run of a job may find that there is more to do.
+const ROUNDS_MAX: u32 = 100;
+
+/// What the jobs need to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// For so long after the start of this process, of Postgres, or the end of an outage, no lease
+    /// is taken back: its worker may just not have reached us.
+    pub grace: Duration,
+    /// How long history is kept.
+    pub keep: Retention,
+}
+
+/// Starts every job; they end with `shutdown`.
+pub fn start(db: &Db, options: Options, shutdown: &Shutdown) {
+    let second = Duration::from_secs(1);
+    repeat(shutdown, "promote", second / 2, {
+        let db = db.clone();
+        move || promote(db.clone())
+    });
+    repeat(shutdown, "mark", second / 4, {
+        let db = db.clone();
+        move || {
+            let db = db.clone();
+            async move { lane_advance(&db, MARK_STRIDE).await.map(drop) }
+        }
+    });
+    repeat(shutdown, "count", second, {
+        let db = db.clone();
+        move || {
+            let db = db.clone();
+            async move { status_fold(&db).await.map(drop) }
+        }
+    });
+    repeat(shutdown, "workers", 5 * second, {
+        let db = db.clone();
+        move || {
+            let db = db.clone();
+            async move { worker_sweep(&db, SILENT_SECONDS).await.map(drop) }
+        }
+    });
+    repeat(shutdown, "history", 600 * second, {
+        let db = db.clone();
+        move || tidy_history(db.clone(), options.keep)
+    });
+    shutdown.spawn(reap(db.clone(), options.grace, shutdown.clone()));
+}
+
+/// Runs `job` about every `pause` until shutdown. A failure is logged when it begins and when it
+/// is over, not every time.
+fn repeat<F>(
+    shutdown: &Shutdown,
+    name: &'static str,
+    pause: Duration,
+    job: impl Fn() -> F + Send + 'static,
+) where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let stop = shutdown.clone();
+    shutdown.spawn(async move {
+        let mut log = FailureLog::new(name);
+        while !stop.is_requested() {
+            log.note(job().await.as_ref().err());
+            nap(pause, &stop).await;
+        }
+    });
+}
+
+/// Sleeps for `pause`, a fifth more or less, so that processes do not march in step.
+async fn nap(pause: Duration, shutdown: &Shutdown) {
+    let pause = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = shutdown.requested() => {}
+    }
+}
+
+async fn promote(db: Db) -> Result<()> {
+    for _ in 0..ROUNDS_MAX {
+        if task_promote(&db, BATCH).await? < BATCH {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn tidy_history(db: Db, keep: Retention) -> Result<()> {
+    partition_ensure(&db, WEEKS_AHEAD).await?;
+    for _ in 0..ROUNDS_MAX {
+        let dropped = retention_run(&db, keep).await?;
+        if dropped.is_empty() {
+            break;
+        }
+        info!(partitions = dropped.join(" "), "old history dropped");
+    }
+    Ok(())
+}
+
+/// Takes back leases that ran out. An outage of ours or of Postgres looks to us like the death of
+/// every worker; so there is a pause after it in which they can show that they live.
+async fn reap(db: Db, grace: Duration, shutdown: Shutdown) {
+    let mut log = FailureLog::new("reap");
+    let mut not_before = Instant::now() + grace;
+    while !shutdown.is_requested() {
+        // Before the grace is over, asking for what is overdue notices an outage all the same.
+        let outcome = if Instant::now() < not_before {
+            lease_overdue(&db, 1).await.map(drop)
+        } else {
+            reap_round(&db, grace).await
+        };
+        if matches!(outcome, Err(Error::Unavailable { .. })) {
+            not_before = Instant::now() + grace;
+        }
+        log.note(outcome.as_ref().err());
+        nap(Duration::from_secs(1), &shutdown).await;
+    }
+}
+
+async fn reap_round(db: &Db, grace: Duration) -> Result<()> {
+    let grace = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
+    for _ in 0..ROUNDS_MAX {
+        match lease_expire(db, BATCH, None, grace).await {
+            Ok(0) => return Ok(()),
+            Ok(count) => info!(count, "leases ran out"),
+            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(error) => {
+                warn!(
+                    error = error.chain(),
+                    "leases cannot be ended together; one by one now"
+                );
+                return reap_singly(db, grace).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One lease that cannot be ended must not keep the others: each in a transaction of its own.
+async fn reap_singly(db: &Db, grace: u32) -> Result<()> {
+    let mut last = Ok(());
+    for task in lease_overdue(db, BATCH).await? {
+        if let Err(error) = lease_expire(db, 1, Some(&[task]), grace).await {
+            warn!(task.id = %task, error = error.chain(), "the lease cannot be ended");
+            last = Err(error);
+        }
+    }
+    last
+}
+
+/// Logs the first failure of a row of them, and the recovery.
+struct FailureLog {
+    job: &'static str,
+    failing: bool,
+}
+
+impl FailureLog {
+    fn new(job: &'static str) -> Self {
+        Self {
+            job,
+            failing: false,
+        }
+    }
+
+    fn note(&mut self, failure: Option<&Error>) {
+        match failure {
+            Some(error) if !self.failing => {
+                warn!(
+                    job = self.job,
+                    error = error.chain(),
+                    "maintenance fails; it goes on trying"
+                );
+            }
+            None if self.failing => info!(job = self.job, "maintenance works again"),
+            _ => {}
+        }
+        self.failing = failure.is_some();
+    }
+}

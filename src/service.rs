@@ -1,0 +1,110 @@
+//! The service as a whole: puts the parts together, starts them in order and ends them in order.
+
+mod keys;
+mod wakeups;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::db::install::{self, Bundle};
+use crate::db::listen::{self, Listener};
+use crate::db::{self, Db, Endpoint};
+use crate::fleet::Fleet;
+use crate::http::handlers::{App, router};
+use crate::http::{self, Authenticator, KeyStore, Policy, Server};
+use crate::maintenance;
+use crate::shutdown::Shutdown;
+use crate::wake::{Notifier, Waiters};
+
+/// How long jobs may take to end once the last request is answered.
+const FINISH_LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything that the service has to be told.
+pub struct Options {
+    /// The database.
+    pub endpoint: Endpoint,
+    /// Its pools.
+    pub pools: db::Options,
+    /// The HTTP server.
+    pub server: http::Options,
+    /// The key with all rights.
+    pub api_key: Option<SecretString>,
+    /// Whether requests need a key at all.
+    pub policy: Policy,
+    /// The jobs.
+    pub maintenance: maintenance::Options,
+    /// How many lease requests may wait.
+    pub max_waiters: usize,
+    /// Whether heartbeats and completions must name their lease.
+    pub strict_leases: bool,
+}
+
+/// Installs or upgrades the schema, waiting for a server that is still starting.
+///
+/// # Errors
+/// When the server stays away, is too old, or refuses.
+pub async fn install(endpoint: &Endpoint, patience: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    let mut client = loop {
+        match endpoint.connect().await {
+            Ok(client) => break client,
+            Err(error) if Instant::now() < deadline => {
+                info!(error = %error, "waiting for the database");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error).context("the database cannot be reached"),
+        }
+    };
+    let bundle = Bundle::embedded()?;
+    let report = install::install(&mut client, &bundle, install::Options::default()).await?;
+    info!(version = report.to, functions = ?report.functions, "the schema stands");
+    Ok(())
+}
+
+/// Serves on `listener` until `shutdown`, then drains: no new leases, waiters answered, requests
+/// finished, jobs ended.
+///
+/// # Errors
+/// When the server cannot start.
+pub async fn run(
+    options: Options,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let db = Db::new(&options.endpoint, &options.pools);
+    let waiters = Waiters::new(options.max_waiters);
+    let (notifier, announcer) = Notifier::new();
+    let channels = vec![wakeups::CHANNEL.to_owned()];
+    let (ear, listening) = Listener::new(&options.endpoint, listen::Options::new(channels));
+    let events = listening.subscribe();
+    shutdown.spawn(ear.run(shutdown.clone()));
+    wakeups::start(&db, &waiters, notifier, events, &shutdown);
+    maintenance::start(&db, options.maintenance, &shutdown);
+
+    let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
+    let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
+    let app = Arc::new(App {
+        fleet: Fleet::new(db.clone()),
+        db,
+        waiters,
+        announcer,
+        shutdown: shutdown.clone(),
+        started: Instant::now(),
+        strict_leases: options.strict_leases,
+    });
+    Server::new(options.server, router()?, auth, app)
+        .run(listener, shutdown.clone())
+        .await?;
+    shutdown.request();
+    // Every call of theirs is one statement, so there is nothing that could be left half done.
+    if timeout(FINISH_LIMIT, shutdown.finished()).await.is_err() {
+        warn!("some jobs did not end in time; they are abandoned");
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! What a program prints: bounded while it is read, made fit for JSON and Postgres afterwards.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Notify;
+
+/// How much is read at once, in bytes.
+const CHUNK: usize = 16 << 10;
+
+/// What was read of one stream so far, shared with its reader so that it survives a reader that
+/// never reaches the end.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    shared: Arc<Shared>,
+    keep: Keep,
+}
+
+#[derive(Debug)]
+struct Shared {
+    bytes: Mutex<Vec<u8>>,
+    overflow: Notify,
+}
+
+/// What to keep of a stream, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep {
+    /// All of it; more than this is an overflow, and reading stops.
+    Whole(usize),
+    /// Only its end.
+    Tail(usize),
+}
+
+impl Capture {
+    /// An empty one.
+    #[must_use]
+    pub fn new(keep: Keep) -> Self {
+        let shared = Shared {
+            bytes: Mutex::new(Vec::new()),
+            overflow: Notify::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            keep,
+        }
+    }
+
+    /// Reads `stream` to its end, or to the overflow.
+    pub async fn fill(self, mut stream: impl AsyncRead + Unpin) {
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+            if !self.add(&chunk[..read]) {
+                self.shared.overflow.notify_one();
+                return;
+            }
+        }
+    }
+
+    /// Resolves when the stream held more than [`Keep::Whole`] allows.
+    pub async fn overflow(&self) {
+        self.shared.overflow.notified().await;
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(
+            &mut self
+                .shared
+                .bytes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn add(&self, chunk: &[u8]) -> bool {
+        let mut bytes = self
+            .shared
+            .bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match self.keep {
+            Keep::Whole(limit) if bytes.len() + chunk.len() > limit => return false,
+            Keep::Whole(_) => bytes.extend_from_slice(chunk),
+            Keep::Tail(limit) => {
+                bytes.extend_from_slice(chunk);
+                // Twice the limit before it is cut, so that cutting stays cheap.
+                if bytes.len() > limit * 2 {
+                    let surplus = bytes.len() - limit;
+                    bytes.drain(..surplus);
+                }
+            }
+        }
+        true
+    }
+}
+
+/// The bytes as text that every part of the service accepts: what is not UTF-8, and NUL (which
+/// Postgres cannot store in text), becomes U+FFFD.
+#[must_use]
+pub fn to_text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    if text.contains('\0') {
+        text.replace('\0', "\u{FFFD}")
+    } else {
+        text.into_owned()
+    }
+}
+
+/// The last `limit` bytes as text, without a broken character at the cut.
+#[must_use]
+pub fn tail_text(bytes: &[u8], limit: usize) -> String {
+    let mut from = bytes.len().saturating_sub(limit);
+    while from > 0 && from < bytes.len() && (bytes[from] & 0b1100_0000) == 0b1000_0000 {
+        from += 1;
+    }
+    to_text(&bytes[from..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_and_broken_utf8_become_replacement_characters() {
+        assert_eq!(to_text(b"a\0b\xffc"), "a\u{FFFD}b\u{FFFD}c");
+    }
+
+    #[test]
+    fn a_tail_starts_at_a_whole_character() {
+        assert_eq!(tail_text("xäöü".as_bytes(), 3), "ü");
+        assert_eq!(tail_text(b"abc", 10), "abc");
+    }
+
+    #[test]
+    fn a_tail_keeps_the_end_and_a_whole_refuses_more() {
+        let tail = Capture::new(Keep::Tail(4));
+        for chunk in [b"abc", b"def", b"ghi"] {
+            assert!(tail.add(chunk));
+        }
+        assert_eq!(tail_text(&tail.take(), 4), "fghi");
+        let whole = Capture::new(Keep::Whole(4));
+        assert!(whole.add(b"abcd") && !whole.add(b"e"));
+    }
+}
