@@ -1,0 +1,12 @@
+//! What the verbs promise, one test a promise.
+
+mod beats;
+mod counting;
+mod idempotency;
+mod limits;
+mod order;
+mod reading;
+mod retention;
+mod retries;
+mod serial;
+mod waiting;

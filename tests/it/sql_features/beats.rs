@@ -1,0 +1,298 @@
+//! Signs of life, and what a worker learns from them.
+
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use crate::pg::TestDb;
+use crate::sql_kit::{
+    causes, column, json, lease_of, literal, one, refused, register, run, status, submit,
+};
+
+const SESSION: &str = "01900000-0000-7000-8000-000000000001";
+const OTHER: &str = "01900000-0000-7000-8000-000000000002";
+
+/// Worker `w` with one leased task in session [`SESSION`]: the task and its lease.
+async fn leased(client: &Client, ttl: u32) -> (String, String) {
+    register(client, "w", r#"{"max_concurrency": 4}"#).await;
+    let task = submit(client, "c", "{}").await;
+    run(
+        client,
+        &format!("select bloom.lease_next('w', '{SESSION}', 1, {ttl})"),
+    )
+    .await;
+    let lease = lease_of(client, &task).await;
+    (task, lease)
+}
+
+async fn beat(client: &Client, session: &str, leases: &[&str]) -> Value {
+    let items: Vec<_> = leases
+        .iter()
+        .map(|lease| json!({ "lease_id": lease }))
+        .collect();
+    let items = literal(&Value::from(items).to_string());
+    json(
+        client,
+        &format!("select bloom.worker_beat('w', '{session}', {items})"),
+    )
+    .await
+}
+
+async fn expire(client: &Client) -> String {
+    one(
+        client,
+        "select bloom.lease_expire(10, null, '{\"grace_seconds\": 0}')",
+    )
+    .await
+}
+
+/// Makes everything about leases and sessions `seconds` older.
+async fn later(client: &Client, seconds: u32) {
+    let sql = format!(
+        "update bloom_private.lease set started_at = started_at - interval '{seconds} s',
+             expires_at = expires_at - interval '{seconds} s',
+             unlisted_at = unlisted_at - interval '{seconds} s',
+             cancel_requested_at = cancel_requested_at - interval '{seconds} s',
+             cancel_deadline = cancel_deadline - interval '{seconds} s';
+         update bloom_private.worker_session set beat_at = beat_at - interval '{seconds} s'"
+    );
+    run(client, &sql).await;
+}
+
+#[tokio::test]
+async fn a_beat_keeps_the_leases_it_lists_and_only_those_of_its_session() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (task, lease) = leased(&client, 60).await;
+    for _ in 0..3 {
+        later(&client, 50).await;
+        let answer = beat(&client, SESSION, &[&lease]).await;
+        assert_eq!(
+            answer["leases"],
+            json!([{"lease_id": lease, "state": "ok"}])
+        );
+        assert_eq!(expire(&client).await, "0");
+    }
+    // A new process of the same name keeps nothing of its predecessor's alive.
+    later(&client, 61).await;
+    let answer = beat(&client, OTHER, &[&lease]).await;
+    assert_eq!(
+        answer["leases"],
+        json!([{"lease_id": lease, "state": "lost"}])
+    );
+    assert_eq!(expire(&client).await, "1");
+    assert_eq!(status(&client, &task).await, "queued");
+}
+
+#[tokio::test]
+async fn a_beat_writes_one_row_however_many_leases_it_renews() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (_, lease) = leased(&client, 60).await;
+    let rows = "select string_agg(xmin::text, ' ') from bloom_private.lease";
+    let before = one(&client, rows).await;
+    let events = one(&client, "select count(*) from bloom_private.event").await;
+    later(&client, 30).await;
+    let moved = one(&client, rows).await;
+    beat(&client, SESSION, &[&lease]).await;
+    assert_ne!(before, moved);
+    assert_eq!(one(&client, rows).await, moved);
+    assert_eq!(
+        one(&client, "select count(*) from bloom_private.event").await,
+        events
+    );
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_reported_lost() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (task, lease) = leased(&client, 60).await;
+    later(&client, 100).await;
+    assert_eq!(expire(&client).await, "1");
+    let answer = beat(&client, SESSION, &[&lease, OTHER]).await;
+    let lost = |id: &str| json!({"lease_id": id, "state": "lost"});
+    assert_eq!(answer["leases"], json!([lost(&lease), lost(OTHER)]));
+    let sql = format!("select bloom.lease_complete('{task}', '{lease}', 'success')");
+    assert_eq!(refused(&client, &sql).await, "RT409 lease_lost");
+}
+
+#[tokio::test]
+async fn a_cancel_is_delivered_with_the_next_beat_and_again_until_the_lease_ends() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (task, lease) = leased(&client, 300).await;
+    run(
+        &client,
+        &format!("select bloom.task_cancel('{task}', '{{\"grace_seconds\": 20}}')"),
+    )
+    .await;
+    let delivered = format!(
+        "select (cancel_requested_at is not null) || ' ' || (cancel_delivered_at is not null)
+           from bloom.task_get('{task}')"
+    );
+    assert_eq!(one(&client, &delivered).await, "true false");
+    for _ in 0..2 {
+        let answer = beat(&client, SESSION, &[&lease]).await;
+        assert_eq!(answer["leases"][0]["state"], "cancel");
+    }
+    assert_eq!(one(&client, &delivered).await, "true true");
+    let wanted = [
+        "submitted",
+        "leased",
+        "cancel_requested",
+        "cancel_delivered",
+    ];
+    assert_eq!(causes(&client, &task).await, wanted);
+    // No sign of life carries the lease past the deadline.
+    let sql = format!("select bloom.lease_extend('{task}', '{lease}', 3600)");
+    run(&client, &sql).await;
+    let sql = format!("select bloom.lease_heartbeat('{task}', '{lease}')");
+    run(&client, &sql).await;
+    beat(&client, SESSION, &[&lease]).await;
+    assert_eq!(expire(&client).await, "0");
+    later(&client, 21).await;
+    beat(&client, SESSION, &[&lease]).await;
+    assert_eq!(expire(&client).await, "1");
+    assert_eq!(status(&client, &task).await, "cancelled");
+    assert_eq!(
+        one(&client, &delivered).await,
+        "true true",
+        "the proof stays"
+    );
+}
+
+#[tokio::test]
+async fn a_cancel_deadline_ends_a_lease_that_has_no_session_too() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    register(&client, "w", "{}").await;
+    let task = submit(&client, "c", "{}").await;
+    run(
+        &client,
+        &format!("select bloom.lease_task('{task}', array['w'])"),
+    )
+    .await;
+    run(
+        &client,
+        &format!("select bloom.task_cancel('{task}', '{{\"grace_seconds\": 5}}')"),
+    )
+    .await;
+    later(&client, 6).await;
+    assert_eq!(expire(&client).await, "1");
+    assert_eq!(status(&client, &task).await, "cancelled");
+}
+
+#[tokio::test]
+async fn a_lease_that_the_beats_no_longer_list_comes_back_after_the_grace() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (task, lease) = leased(&client, 3600).await;
+    beat(&client, SESSION, &[]).await;
+    let unlisted = "select count(unlisted_at) from bloom_private.lease";
+    assert_eq!(
+        one(&client, unlisted).await,
+        "0",
+        "it may still be on its way"
+    );
+    later(&client, 11).await;
+    beat(&client, SESSION, &[]).await;
+    assert_eq!(one(&client, unlisted).await, "1");
+    beat(&client, SESSION, &[&lease]).await;
+    assert_eq!(one(&client, unlisted).await, "0", "listed again");
+    beat(&client, SESSION, &[]).await;
+    later(&client, 29).await;
+    beat(&client, SESSION, &[]).await;
+    assert_eq!(expire(&client).await, "0");
+    later(&client, 2).await;
+    beat(&client, SESSION, &[]).await;
+    assert_eq!(expire(&client).await, "1");
+    assert_eq!(status(&client, &task).await, "queued");
+}
+
+#[tokio::test]
+async fn a_draining_worker_is_told_and_gets_no_more_work() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (_, lease) = leased(&client, 60).await;
+    submit(&client, "c", "{}").await;
+    run(
+        &client,
+        "select bloom.worker_update('w', '{\"draining\": true}')",
+    )
+    .await;
+    let answer = beat(&client, SESSION, &[&lease]).await;
+    assert_eq!(answer["drain"], json!(true));
+    assert_eq!(
+        answer["leases"][0]["state"], "ok",
+        "what it holds it finishes"
+    );
+    assert!(crate::sql_kit::lease(&client, "w", 4).await.is_empty());
+    run(
+        &client,
+        "select bloom.worker_update('w', '{\"draining\": false}')",
+    )
+    .await;
+    assert_eq!(crate::sql_kit::lease(&client, "w", 4).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_one_worker() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    leased(&client, 60).await;
+    register(&client, "thief", "{}").await;
+    for call in [
+        format!("select bloom.worker_beat('thief', '{SESSION}')"),
+        format!("select bloom.lease_next('thief', '{SESSION}')"),
+    ] {
+        assert_eq!(
+            refused(&client, &call).await,
+            "RT409 session_of_another_worker"
+        );
+    }
+}
+
+#[tokio::test]
+async fn progress_is_kept_while_the_lease_lives_and_only_the_holders() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (task, lease) = leased(&client, 60).await;
+    let item = format!("[{{\"lease_id\": \"{lease}\", \"progress\": {{\"step\": 2}}}}]");
+    run(
+        &client,
+        &format!("select bloom.worker_beat('w', '{OTHER}', '{item}')"),
+    )
+    .await;
+    let progress = format!("select coalesce(progress, 'null') from bloom.task_get('{task}')");
+    assert_eq!(one(&client, &progress).await, "null");
+    run(
+        &client,
+        &format!("select bloom.worker_beat('w', '{SESSION}', '{item}')"),
+    )
+    .await;
+    assert_eq!(one(&client, &progress).await, "{\"step\": 2}");
+    crate::sql_kit::complete(&client, &task, "success").await;
+    assert_eq!(one(&client, &progress).await, "null");
+    assert!(
+        column(&client, "select task_id from bloom_private.progress")
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_silent_worker_goes_offline_and_a_beating_one_comes_back() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    leased(&client, 3600).await;
+    let state = "select status from bloom.worker_get('w')";
+    assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "0");
+    later(&client, 61).await;
+    let sql = "update bloom_private.worker set last_seen_at = last_seen_at - interval '61 s'";
+    run(&client, sql).await;
+    assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "1");
+    assert_eq!(one(&client, state).await, "offline");
+    beat(&client, SESSION, &[]).await;
+    assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "1");
+    assert_eq!(one(&client, state).await, "online");
+}

@@ -1,0 +1,187 @@
+//! Plans of the statements inside the verbs, as `auto_explain` shows them: whatever the tables hold
+//! and whatever the statistics say, what is called often finds its rows through an index.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+use crate::pg::TestDb;
+use crate::sql_kit::{one, register, run, submit};
+
+/// Tables that grow with the work.
+const GROWING: [&str; 7] = [
+    "ready", "deferred", "lease", "finished", "task", "event", "attempt",
+];
+
+/// Rows of the large stage: so many ready tasks, and half as many of each other kind.
+const LARGE: u32 = 200_000;
+
+/// The calls, each in a transaction that is rolled back.
+const CALLS: &[&str] = &[
+    "select bloom.lease_next('w', null, 1)",
+    "select bloom.lease_next('w', null, 10)",
+    "select bloom.lease_next('busy', null, 5)",
+    "select bloom.lease_overdue()",
+    "select bloom.lease_expire(100, null, '{\"grace_seconds\": 0}')",
+    "select bloom.task_promote(100)",
+    "select bloom.task_get(%T)",
+    "select bloom.task_explain(%T)",
+    "select bloom.task_events(%T)",
+    "select bloom.task_attempts(%T)",
+    "select bloom.task_cancel(%T)",
+    "select bloom.lease_complete(l.task_id, l.lease_id, 'success')
+       from (select * from bloom_private.lease order by task_id limit 1) l",
+    "select bloom.lease_heartbeat(l.task_id, l.lease_id)
+       from (select * from bloom_private.lease order by task_id limit 1) l",
+    "select bloom.lease_release(l.task_id, l.lease_id)
+       from (select * from bloom_private.lease order by task_id limit 1) l",
+    "select bloom.task_list()",
+    "select bloom.task_list('queued')",
+    "select bloom.task_list('failed')",
+    "select bloom.task_list('running')",
+    "select bloom.task_list('completed')",
+    "select bloom.task_list('completed', 10, null, '{\"context_id\": \"c7\"}')",
+    "select bloom.audit_list()",
+    "select bloom.audit_read('0', 0, 100)",
+    "select bloom.lane_ready()",
+    "select bloom.lease_list('failed')",
+];
+
+/// Statements that look at every live lease by design: their beats stand elsewhere.
+const ONE_PASS_OVER_LEASES: &str = "select o.task_id from (";
+
+/// A connection that collects the plans of the statements inside functions.
+struct Observer {
+    client: Client,
+    plans: Arc<Mutex<Vec<String>>>,
+}
+
+impl Observer {
+    async fn new(db: &TestDb) -> Self {
+        let (client, mut connection) = db.config().connect(NoTls).await.expect("connects");
+        let plans = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&plans);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    sink.lock().unwrap().push(notice.message().to_owned());
+                }
+            }
+        });
+        let settings = "load 'auto_explain'; set auto_explain.log_min_duration = 0;
+                        set auto_explain.log_nested_statements = on;
+                        set auto_explain.log_level = notice";
+        run(&client, settings).await;
+        Self { client, plans }
+    }
+
+    /// Runs every call and lists what its plans should not contain.
+    async fn offences(&self, stage: &str) -> Vec<String> {
+        let task = "(select task_id from bloom_private.task order by task_id desc limit 1)";
+        let task = one(
+            &self.client,
+            &format!("select coalesce({task}, gen_random_uuid())"),
+        )
+        .await;
+        let mut wrong = Vec::new();
+        for call in CALLS {
+            let sql = call.replace("%T", &format!("'{task}'"));
+            run(&self.client, "begin").await;
+            self.plans.lock().unwrap().clear();
+            // Refusals (there is no such task yet) are part of it.
+            drop(self.client.simple_query(&sql).await);
+            let plans = std::mem::take(&mut *self.plans.lock().unwrap());
+            run(&self.client, "rollback").await;
+            assert!(!plans.is_empty(), "{call}: no plan seen");
+            for plan in plans.iter().filter(|plan| !plan.contains(call)) {
+                for offence in offences(plan) {
+                    wrong.push(format!("{stage}: {call}: {offence}\n{plan}"));
+                }
+            }
+        }
+        wrong
+    }
+}
+
+/// Lines of a plan that walk a growing table, or join through a hash.
+fn offences(plan: &str) -> Vec<String> {
+    let lines = plan.lines().map(str::trim);
+    let bad = lines.filter(|line| {
+        if line.contains("Hash") && line.contains("Join") {
+            return true;
+        }
+        let Some((_, rest)) = line.split_once("Seq Scan on ") else {
+            return false;
+        };
+        let table = rest.split(' ').next().unwrap_or("");
+        let by_design = plan.contains(ONE_PASS_OVER_LEASES) && table == "lease";
+        let grows = GROWING.iter().any(|grows| {
+            table == *grows
+                || table
+                    .strip_prefix(grows)
+                    .is_some_and(|rest| rest.starts_with('_'))
+        });
+        grows && !by_design
+    });
+    bad.map(str::to_owned).collect()
+}
+
+/// Adds `rows` ready tasks of many contexts, and half as many finished and deferred ones.
+async fn grow(client: &Client, rows: u32) {
+    let header = "'t', 1, 0, 0, 0, 0, 'submitted', 'test'";
+    let sql = format!(
+        "set search_path = bloom_private, pg_catalog;
+         create temp table ids as
+             select n, uuid_v7() as id from generate_series(1, {rows} * 2) n;
+         insert into task (task_id, queue, context_id, agent_slug, prompt, context_hints, policy,
+             desired_format, requires, priority, max_attempts, max_crashes, serial, created_at,
+             created_by)
+         select id, 'default', 'c' || n % 1000, 'a', 'p', '{{}}', '{{}}', 'text', '{{}}', 5, 3, 5,
+             false, now(), 'test' from ids;
+         insert into ready (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
+             lane_id, context_id)
+         select id, {header}, (select min(lane_id) from lane), 'c' || n % 1000
+           from ids where n <= {rows};
+         insert into finished (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
+             status, lease_id)
+         select id, {header}, 'completed', id from ids where n > {rows} and n % 2 = 0;
+         insert into deferred (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
+             status, run_at)
+         select id, {header}, 'queued', now() + make_interval(secs => n)
+           from ids where n > {rows} and n % 2 = 1;
+         drop table ids; reset search_path"
+    );
+    run(client, &sql).await;
+}
+
+#[tokio::test]
+async fn what_is_called_often_finds_its_rows_through_an_index() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    // This one plans on empty tables and keeps its plans while they grow.
+    let old = Observer::new(&db).await;
+    register(&client, "w", r#"{"max_concurrency": 32}"#).await;
+    register(&client, "busy", r#"{"max_concurrency": 32}"#).await;
+    let mut wrong = old.offences("empty").await;
+    for n in 0..20 {
+        submit(&client, &format!("c{n}"), "{}").await;
+    }
+    run(&client, "select bloom.lease_next('busy', null, 5)").await;
+    for (stage, rows) in [("small", 0), ("skewed", 2_000), ("large", LARGE)] {
+        if rows > 0 {
+            grow(&client, rows).await;
+        }
+        for analysed in [false, true] {
+            if analysed {
+                run(&client, "analyze").await;
+            }
+            let stage = format!("{stage}, analysed {analysed}");
+            let new = Observer::new(&db).await;
+            wrong.extend(new.offences(&stage).await);
+            wrong.extend(old.offences(&format!("{stage}, old plans")).await);
+        }
+    }
+    wrong.truncate(5);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

@@ -1,0 +1,486 @@
+//! Every verb with its arguments: a value that is right, and what kind of value is wrong.
+
+/// A verb as `select * from bloom.NAME(ARGS)`.
+pub struct Verb {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments, all of them.
+    pub args: Vec<Argument>,
+}
+
+/// One argument: its name without `p_`, a right value in SQL, and its kind.
+pub struct Argument {
+    /// The name without `p_`.
+    pub name: &'static str,
+    /// A value with which the call succeeds.
+    pub good: &'static str,
+    /// What would be wrong.
+    pub kind: Arg,
+}
+
+/// Kinds of arguments.
+pub enum Arg {
+    /// A UUID of something that must exist.
+    Id,
+    /// A text of 1 to so many characters.
+    Name(usize),
+    /// An integer within bounds.
+    Int(i32, i32),
+    /// An object of options.
+    Options(Vec<(&'static str, Opt)>),
+    /// These values are wrong.
+    Some(&'static [&'static str]),
+    /// Null has a meaning, and every value of the type is right or finds nothing.
+    Maybe,
+}
+
+/// Kinds of options. Null always means "not given".
+#[derive(Clone, Copy)]
+pub enum Opt {
+    /// A text of at most so many characters.
+    Text(usize),
+    /// An integer within bounds.
+    Int(i32, i32),
+    /// True or false.
+    Bool,
+    /// A UUID.
+    Uuid,
+    /// So many texts of so many characters.
+    Texts(usize, usize),
+    /// A moment.
+    Time,
+    /// One of a few words.
+    Among,
+    /// A task's policy.
+    Policy,
+    /// What a result was measured to have cost.
+    Metrics,
+}
+
+const ACTOR: (&str, Opt) = ("actor", Opt::Text(200));
+
+/// The options of a submission.
+pub const SUBMISSION: &[(&str, Opt)] = &[
+    ("context_hints", Opt::Texts(1000, 4096)),
+    ("policy", Opt::Policy),
+    ("desired_format", Opt::Among),
+    ("queue", Opt::Text(128)),
+    ("requires", Opt::Texts(16, 128)),
+    ("priority", Opt::Int(0, 9)),
+    ("max_attempts", Opt::Int(1, 10)),
+    ("max_crashes", Opt::Int(1, 10)),
+    ("run_at", Opt::Time),
+    ("idempotency_key", Opt::Text(255)),
+];
+
+const TASKS: &[&str] = &[
+    "null",
+    "'{}'",
+    "'[]'",
+    "'3'",
+    "'null'",
+    "'[3]'",
+    "'[null]'",
+    "'[{}]'",
+    "'[[]]'",
+    "(select jsonb_agg('{\"context_id\": \"c\", \"agent_slug\": \"a\", \"prompt\": \"p\"}'::jsonb)
+        from generate_series(1, 10001))",
+];
+const BEAT: &[&str] = &[
+    "null",
+    "'{}'",
+    "'3'",
+    "'null'",
+    "'[3]'",
+    "'[null]'",
+    "'[{}]'",
+    "'[{\"lease_id\": null}]'",
+    "'[{\"lease_id\": 3}]'",
+    "'[{\"lease_id\": \"x\"}]'",
+    "(select jsonb_agg(jsonb_build_object('lease_id', gen_random_uuid()))
+        from generate_series(1, 101))",
+];
+const LANES: &[&str] = &[
+    "null",
+    "'{}'",
+    "'3'",
+    "'null'",
+    "'[3]'",
+    "'[null]'",
+    "(select jsonb_agg('{}'::jsonb) from generate_series(1, 1001))",
+];
+const WORKER: &[&str] = &["null", "''", "'nobody'", "repeat('x', 10000)"];
+const STATUS: &[&str] = &["null", "''", "'done'", "repeat('x', 1000000)"];
+const SCOPES: &[&str] = &[
+    "null",
+    "'{}'",
+    "'{other}'",
+    "'{reader,null}'",
+    "'{{reader},{x}}'",
+];
+const HASH: &[&str] = &["null", "''", "'\\x00'", "sha512('y')"];
+const TTL: Arg = Arg::Int(1, 86400);
+
+fn arg(name: &'static str, good: &'static str, kind: Arg) -> Argument {
+    Argument { name, good, kind }
+}
+
+fn verb(name: &'static str, args: Vec<Argument>) -> Verb {
+    Verb { name, args }
+}
+
+fn task() -> Argument {
+    arg("task_id", "'%T'", Arg::Id)
+}
+
+fn lease() -> Argument {
+    arg("lease_id", "'%L'", Arg::Id)
+}
+
+/// The service may leave the lease out.
+fn maybe_lease() -> Argument {
+    arg("lease_id", "'%L'", Arg::Some(&["gen_random_uuid()"]))
+}
+
+fn options(options: &[(&'static str, Opt)]) -> Argument {
+    let mut options = options.to_vec();
+    options.push(ACTOR);
+    arg("options", "'{}'", Arg::Options(options))
+}
+
+fn bare_options(options: &[(&'static str, Opt)]) -> Argument {
+    arg("options", "'{}'", Arg::Options(options.to_vec()))
+}
+
+fn limit(max: i32) -> Argument {
+    arg("limit", "1", Arg::Int(1, max))
+}
+
+/// Every verb there is.
+pub fn verbs() -> Vec<Verb> {
+    let mut all = tasks();
+    all.extend(leases());
+    all.extend(workers());
+    all.extend(readers());
+    all.extend(keepers());
+    all
+}
+
+fn tasks() -> Vec<Verb> {
+    vec![
+        verb(
+            "task_submit",
+            vec![
+                arg("context_id", "'c'", Arg::Name(512)),
+                arg("agent_slug", "'a'", Arg::Name(255)),
+                arg("prompt", "'p'", Arg::Name(4_194_304)),
+                options(SUBMISSION),
+            ],
+        ),
+        verb(
+            "task_submit_many",
+            vec![
+                arg(
+                    "tasks",
+                    "'[{\"context_id\": \"c\", \"agent_slug\": \"a\", \"prompt\": \"p\"}]'",
+                    Arg::Some(TASKS),
+                ),
+                options(&[("atomic", Opt::Bool), ("notify", Opt::Bool)]),
+            ],
+        ),
+        verb(
+            "task_cancel",
+            vec![
+                task(),
+                options(&[
+                    ("reason", Opt::Text(2000)),
+                    ("grace_seconds", Opt::Int(1, 3600)),
+                ]),
+            ],
+        ),
+        verb(
+            "task_requeue",
+            vec![arg("task_id", "'%D'", Arg::Id), options(&[])],
+        ),
+        verb(
+            "task_requeue_dead",
+            vec![
+                arg("queue", "'another'", Arg::Name(128)),
+                limit(1000),
+                options(&[]),
+            ],
+        ),
+        verb("task_promote", vec![limit(10000)]),
+    ]
+}
+
+fn leases() -> Vec<Verb> {
+    let of_worker = ("worker_id", Opt::Text(128));
+    let ttl = ("ttl_seconds", Opt::Int(1, 86400));
+    vec![
+        verb(
+            "lease_next",
+            vec![
+                arg("worker_id", "'w'", Arg::Some(WORKER)),
+                arg("session_id", "null", Arg::Maybe),
+                arg("max_tasks", "1", Arg::Int(1, 100)),
+                arg("ttl_seconds", "60", TTL),
+                options(&[("request_id", Opt::Uuid), ("queues", Opt::Texts(100, 128))]),
+            ],
+        ),
+        verb(
+            "lease_task",
+            vec![
+                arg("task_id", "'%R'", Arg::Id),
+                arg(
+                    "workers",
+                    "array['w']",
+                    Arg::Some(&["array_fill('w'::text, array[1001])"]),
+                ),
+                arg("ttl_seconds", "60", TTL),
+                options(&[("session_id", Opt::Uuid)]),
+            ],
+        ),
+        verb(
+            "lease_heartbeat",
+            vec![task(), maybe_lease(), options(&[ttl, of_worker])],
+        ),
+        verb(
+            "lease_start",
+            vec![task(), maybe_lease(), options(&[ttl, of_worker])],
+        ),
+        verb(
+            "lease_extend",
+            vec![
+                task(),
+                lease(),
+                arg("ttl_seconds", "60", TTL),
+                bare_options(&[of_worker]),
+            ],
+        ),
+        verb("lease_check", vec![task(), maybe_lease()]),
+        verb(
+            "lease_complete",
+            vec![
+                task(),
+                maybe_lease(),
+                arg("status", "'success'", Arg::Some(STATUS)),
+                arg("output", "'out'", Arg::Some(&["repeat('x', 67108865)"])),
+                options(&[
+                    ("error_message", Opt::Text(1_048_576)),
+                    ("metrics", Opt::Metrics),
+                    ("artifact_type", Opt::Text(128)),
+                    ("artifact_tags", Opt::Texts(100, 256)),
+                    ("retryable", Opt::Bool),
+                    of_worker,
+                ]),
+            ],
+        ),
+        verb(
+            "lease_release",
+            vec![
+                task(),
+                lease(),
+                options(&[("reason", Opt::Text(2000)), of_worker]),
+            ],
+        ),
+        verb("lease_overdue", vec![limit(10000)]),
+        verb(
+            "lease_expire",
+            vec![
+                limit(10000),
+                arg("tasks", "null", Arg::Maybe),
+                options(&[("grace_seconds", Opt::Int(0, 86400))]),
+            ],
+        ),
+    ]
+}
+
+fn workers() -> Vec<Verb> {
+    vec![
+        verb(
+            "worker_register",
+            vec![
+                arg("worker_id", "'w'", Arg::Name(128)),
+                options(&[
+                    ("url", Opt::Text(2048)),
+                    ("status", Opt::Among),
+                    ("claude_cli", Opt::Bool),
+                    ("max_concurrency", Opt::Int(1, 32)),
+                    ("labels", Opt::Texts(100, 128)),
+                    ("ip_addrs", Opt::Texts(100, 128)),
+                    ("agent_version", Opt::Text(128)),
+                    ("os_info", Opt::Text(512)),
+                    ("install_method", Opt::Text(128)),
+                ]),
+            ],
+        ),
+        verb(
+            "worker_update",
+            vec![
+                arg("worker_id", "'w'", Arg::Some(WORKER)),
+                options(&[("draining", Opt::Bool), ("status", Opt::Among)]),
+            ],
+        ),
+        verb(
+            "worker_remove",
+            vec![arg("worker_id", "'w'", Arg::Some(WORKER)), options(&[])],
+        ),
+        verb(
+            "worker_beat",
+            vec![
+                arg("worker_id", "'w'", Arg::Some(WORKER)),
+                arg("session_id", "gen_random_uuid()", Arg::Some(&["null"])),
+                arg("leases", "'[]'", Arg::Some(BEAT)),
+                bare_options(&[]),
+            ],
+        ),
+        verb(
+            "worker_sweep",
+            vec![arg("silent_seconds", "60", Arg::Int(1, 86400))],
+        ),
+        verb(
+            "worker_get",
+            vec![arg("worker_id", "'w'", Arg::Some(WORKER))],
+        ),
+        verb("worker_list", vec![]),
+        verb("queue_list", vec![]),
+        verb(
+            "queue_configure",
+            vec![
+                arg("queue", "'q'", Arg::Name(128)),
+                options(&[
+                    ("paused", Opt::Bool),
+                    ("max_running", Opt::Int(1, 1_000_000)),
+                    ("serial_contexts", Opt::Bool),
+                    ("aging_seconds", Opt::Int(1, 86400)),
+                    ("pin_wait_ms", Opt::Int(0, 600_000)),
+                ]),
+            ],
+        ),
+        verb(
+            "queue_pause",
+            vec![arg("queue", "'q'", Arg::Name(128)), options(&[])],
+        ),
+        verb(
+            "queue_resume",
+            vec![arg("queue", "'q'", Arg::Name(128)), options(&[])],
+        ),
+    ]
+}
+
+fn readers() -> Vec<Verb> {
+    let before = || arg("before", "null", Arg::Maybe);
+    vec![
+        verb("task_get", vec![task()]),
+        verb(
+            "task_list",
+            vec![
+                arg("status", "null", Arg::Maybe),
+                limit(1000),
+                before(),
+                bare_options(&[
+                    ("context_id", Opt::Text(512)),
+                    ("queue", Opt::Text(128)),
+                    ("agent_slug", Opt::Text(255)),
+                    ("worker_id", Opt::Text(128)),
+                ]),
+            ],
+        ),
+        verb(
+            "task_reach",
+            vec![arg("status", "null", Arg::Maybe), before()],
+        ),
+        verb("task_result", vec![arg("task_id", "'%D'", Arg::Id)]),
+        verb("task_attempts", vec![task()]),
+        verb("task_events", vec![task(), arg("after", "0", Arg::Maybe)]),
+        verb("task_explain", vec![task()]),
+        verb(
+            "lease_list",
+            vec![arg("status", "null", Arg::Maybe), limit(1000), before()],
+        ),
+        verb("artifact_get", vec![arg("artifact_id", "'%A'", Arg::Id)]),
+        verb(
+            "artifact_list",
+            vec![arg("task_id", "null", Arg::Maybe), limit(1000), before()],
+        ),
+        verb(
+            "audit_list",
+            vec![
+                limit(1000),
+                arg("before_xid", "null", Arg::Maybe),
+                arg("before_seq", "null", Arg::Maybe),
+                bare_options(&[("subject", Opt::Text(300))]),
+            ],
+        ),
+        verb(
+            "audit_read",
+            vec![
+                arg("after_xid", "'0'", Arg::Some(&["null"])),
+                arg("after_seq", "0", Arg::Some(&["null"])),
+                limit(10000),
+            ],
+        ),
+        verb("stats", vec![]),
+    ]
+}
+
+fn keepers() -> Vec<Verb> {
+    let days = |name| arg(name, "30", Arg::Int(1, 3650));
+    vec![
+        verb("setting_get", vec![arg("key", "'k'", Arg::Maybe)]),
+        verb(
+            "setting_set",
+            vec![
+                arg("key", "'k'", Arg::Name(128)),
+                arg("value", "'1'", Arg::Some(&["to_jsonb(repeat('x', 65536))"])),
+                options(&[("audit", Opt::Text(64))]),
+            ],
+        ),
+        verb(
+            "key_create",
+            vec![
+                arg("name", "'n'", Arg::Name(128)),
+                arg("prefix", "'p'", Arg::Name(16)),
+                arg("hash", "sha256('y')", Arg::Some(HASH)),
+                arg("scopes", "'{reader}'", Arg::Some(SCOPES)),
+                options(&[("expires_at", Opt::Time)]),
+            ],
+        ),
+        verb("key_find", vec![arg("hash", "sha256('x')", Arg::Maybe)]),
+        verb("key_list", vec![]),
+        verb(
+            "key_revoke",
+            vec![arg("key_id", "'%K'", Arg::Id), options(&[])],
+        ),
+        verb("status_fold", vec![]),
+        verb(
+            "lane_advance",
+            vec![arg("stride", "1", Arg::Int(0, 1_000_000))],
+        ),
+        verb(
+            "waiting_mark",
+            vec![
+                arg("service_id", "gen_random_uuid()", Arg::Some(&["null"])),
+                arg("seconds", "1", Arg::Int(0, 3600)),
+            ],
+        ),
+        verb(
+            "waiting_wake",
+            vec![
+                arg("lanes", "'[]'", Arg::Some(LANES)),
+                arg("service_id", "null", Arg::Maybe),
+            ],
+        ),
+        verb("lane_ready", vec![]),
+        verb("partition_ensure", vec![arg("weeks", "1", Arg::Int(0, 52))]),
+        verb(
+            "retention_run",
+            vec![
+                days("finished_days"),
+                days("event_days"),
+                days("artifact_days"),
+            ],
+        ),
+    ]
+}
