@@ -1,0 +1,56 @@
+# Every target with its purpose: `make help`.
+
+# Where rustup puts cargo, for shells that do not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
+# More arguments for the program: make run ARGS='--listen 127.0.0.1:8080'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run demo test test-pg18 bless fmt lint doc fresh ci clean
+
+help: ## list all targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## check for Rust and a C compiler, install the PostgreSQL server if it is missing
+	@scripts/setup.sh
+
+build: setup ## build the program in release mode
+	cargo build --release --locked
+
+run: build ## serve on http://127.0.0.1:5000 with a private Postgres (or DATABASE_URL)
+	@exec env BLOOM_DATA_DIR="$$(scripts/data-dir.sh)" $(BLOOM) serve $(ARGS)
+
+demo: build ## submit real texts, run a worker over them, show the results
+	@exec $(BLOOM) demo $(ARGS) "$$(scripts/data-dir.sh)/demo"
+
+test: ## install what the tests need, and run them all on Postgres clusters of their own
+	@scripts/setup.sh tests
+	cargo test --locked
+
+test-pg18: ## run the tests of the queue's SQL on PostgreSQL 18
+	@scripts/setup.sh tests
+	BLOOM_TEST_PG_BIN="$$(scripts/pg18.sh)" cargo test --locked --test it -- \
+		state_matrix sql_ races isolation model history install list_plans longpoll pool listen
+
+bless: setup ## write the generated pages of docs/reference anew
+	BLOOM_BLESS=1 cargo test --locked --test it reference::
+
+fmt: ## format the sources
+	cargo fmt
+
+lint: ## what CI refuses: unformatted sources, warnings of the compiler and of clippy
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## build the documentation of the code
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+fresh: setup ## do what a newcomer does: clone, make run, submit, stop, make run again
+	scripts/check-fresh-clone.sh
+
+ci: ## all that CI does
+	.ci/run
+
+clean: ## remove what was built (data directories stay)
+	cargo clean
