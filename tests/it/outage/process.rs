@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -346,9 +346,15 @@ async fn a_second_signal_does_not_wait_for_a_request_that_never_ends() {
     let mut endless = tokio::net::TcpStream::connect(&address).await.unwrap();
     let head = format!(
         "POST /api/runtime/llm-tasks HTTP/1.1\r\nHost: {address}\r\nX-Runtime-API-Key: {KEY}\r\n\
-         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+         Content-Type: application/json\r\nContent-Length: 100\r\n\
+         Expect: 100-continue\r\n\r\n{{"
     );
     endless.write_all(head.as_bytes()).await.unwrap();
+    // Until it asks for the body it may not have seen the request, and then the connection is an
+    // idle one that a first signal closes.
+    let mut asked = [0; 12];
+    endless.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
     service.signal(Signal::TERM);
     eventually("it says that it stops", async || {
         service.log().contains("stopping").then_some(())
