@@ -6,7 +6,7 @@ revoke all on all functions in schema bloom, bloom_private from public;
 grant execute on function
     bloom.task_submit(text, text, text, jsonb), bloom.task_submit_many(jsonb, jsonb),
     bloom.task_cancel(uuid, jsonb), bloom.task_requeue(uuid, jsonb), bloom.task_get(uuid),
-    bloom.task_result(uuid), bloom.task_explain(uuid)
+    bloom.task_get_many(uuid[]), bloom.task_result(uuid), bloom.task_explain(uuid)
 to bloom_producer;
 
 grant execute on function
@@ -18,7 +18,7 @@ grant execute on function
 to bloom_worker;
 
 grant execute on function
-    bloom.task_get(uuid), bloom.task_list(text, integer, uuid, jsonb),
+    bloom.task_get(uuid), bloom.task_get_many(uuid[]), bloom.task_list(text, integer, uuid, jsonb),
     bloom.task_reach(text, uuid), bloom.task_result(uuid),
     bloom.task_attempts(uuid), bloom.task_events(uuid, integer), bloom.task_explain(uuid),
     bloom.lease_list(text, integer, uuid), bloom.lease_overdue(integer),

@@ -134,6 +134,7 @@
 
 -- Group: Verbs: reading
 \ir task/task_get.sql
+\ir task/task_get_many.sql
 \ir task/task_list.sql
 \ir task/task_reach.sql
 \ir task/task_result.sql

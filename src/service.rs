@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::batch::submit::Submits;
 use crate::db::install::{self, Bundle};
 use crate::db::listen::{self, Listener};
 use crate::db::{self, Db, Endpoint};
@@ -90,6 +91,7 @@ pub async fn run(
     let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
     let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
     let app = Arc::new(App {
+        submits: Submits::new(&db, &shutdown),
         fleet: Fleet::new(db.clone()),
         db,
         waiters,

@@ -1,14 +1,17 @@
 create or replace function bloom_private.lease_grants(p_tasks uuid[], p_replayed boolean)
 returns setof bloom.lease_grant
-language sql stable as $$
+language plpgsql stable as $$
 -- What a worker is handed for each of these leased tasks, oldest lease first.
-select l.lease_id, l.task_id, l.worker_id, l.session_id, l.started_at, lease_expiry(l),
-    l.ttl_seconds, l.last_heartbeat, l.fence, l.attempts, l.status, t.context_id, t.agent_slug,
-    t.prompt, t.context_hints, t.policy, t.desired_format, t.created_at, t.max_attempts, t.queue,
-    t.priority, t.requires, l.crashes, t.max_crashes, l.ver, l.epoch, p_replayed
-  from lease l join task t on t.task_id = l.task_id
- where l.task_id = any (p_tasks)
- order by l.lease_id
+begin
+    return query
+    select l.lease_id, l.task_id, l.worker_id, l.session_id, l.started_at, lease_expiry(l),
+        l.ttl_seconds, l.last_heartbeat, l.fence, l.attempts, l.status, t.context_id, t.agent_slug,
+        t.prompt, t.context_hints, t.policy, t.desired_format, t.created_at, t.max_attempts, t.queue,
+        t.priority, t.requires, l.crashes, t.max_crashes, l.ver, l.epoch, p_replayed
+      from lease l join task t on t.task_id = l.task_id
+     where l.task_id = any (p_tasks)
+     order by l.lease_id;
+end
 $$;
 comment on function bloom_private.lease_grants(uuid[], boolean) is
     'The leases of these tasks with what a worker needs to run them.';

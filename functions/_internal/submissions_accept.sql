@@ -1,9 +1,10 @@
 create or replace function bloom_private.submissions_accept(
-    p_items bloom_private.submission[], p_atomic boolean, p_actor text
+    p_items bloom_private.submission[], p_atomic boolean, p_actor text, p_actors text[]
 ) returns setof bloom_private.submission
 language plpgsql volatile as $$
 -- The write side of task_submit_many: settles idempotency keys, stores the submissions and puts
--- each task into its first state, set by set.
+-- each task into its first state, set by set. p_actors names the actor of each item, where it is
+-- given.
 declare
     v_now timestamptz := clock_timestamp();
 begin
@@ -14,18 +15,19 @@ begin
         created_at, created_by)
     select s.task_id, s.queue, s.context_id, s.agent_slug, s.prompt, s.context_hints, s.policy,
         s.desired_format, s.requires, s.priority, s.max_attempts, s.max_crashes, s.serial,
-        s.idempotency_key, v_now, p_actor
-      from unnest(p_items) s where s.is_new;
+        s.idempotency_key, v_now, coalesce(p_actors[s.ordinality], p_actor)
+      from unnest(p_items) with ordinality s where s.is_new;
 
     insert into deferred (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
         actor, run_at)
-    select s.task_id, s.queue, 'queued', 1, 0, 0, 0, 0, 'submitted', p_actor, s.run_at
-      from unnest(p_items) s where s.is_new and s.run_at > v_now;
+    select s.task_id, s.queue, 'queued', 1, 0, 0, 0, 0, 'submitted',
+        coalesce(p_actors[s.ordinality], p_actor), s.run_at
+      from unnest(p_items) with ordinality s where s.is_new and s.run_at > v_now;
 
-    perform submissions_enqueue(p_items, p_actor, v_now);
+    perform submissions_enqueue(p_items, p_actor, p_actors, v_now);
     return query select s.* from unnest(p_items) s;
 end
 $$;
 comment on function
-    bloom_private.submissions_accept(bloom_private.submission[], boolean, text) is
+    bloom_private.submissions_accept(bloom_private.submission[], boolean, text, text[]) is
     'Stores checked submissions and puts them into their first state.';

@@ -1,5 +1,5 @@
 create or replace function bloom_private.submissions_enqueue(
-    p_items bloom_private.submission[], p_actor text, p_now timestamptz
+    p_items bloom_private.submission[], p_actor text, p_actors text[], p_now timestamptz
 ) returns void
 language plpgsql volatile as $$
 -- The submissions that may run at once: into ready, or, where their serial context is busy, into
@@ -18,7 +18,8 @@ begin
 
     insert into parked (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
         context_id)
-    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted', p_actor, s.context_id
+    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted',
+        coalesce(p_actors[s.ordinality], p_actor), s.context_id
       from unnest(p_items) with ordinality s
      where s.is_parked order by s.ordinality;
 
@@ -30,7 +31,8 @@ begin
     )
     insert into ready (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
         lane_id, context_id)
-    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted', p_actor, l.lane_id, s.context_id
+    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted',
+        coalesce(p_actors[s.ordinality], p_actor), l.lane_id, s.context_id
       from unnest(p_items) with ordinality s
       join lanes l on l.queue = s.queue and l.requires = s.requires and l.priority = s.priority
      where s.is_new and not s.is_parked and coalesce(s.run_at <= p_now, true)
@@ -38,5 +40,5 @@ begin
 end
 $$;
 comment on function bloom_private.submissions_enqueue(
-    bloom_private.submission[], text, timestamptz) is
+    bloom_private.submission[], text, text[], timestamptz) is
     'Puts new tasks that are due into ready or parked.';

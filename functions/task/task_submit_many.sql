@@ -7,16 +7,23 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- idempotency key was known already.
 --   p_tasks    array of objects: context_id, agent_slug, prompt and the options of task_submit
 --   p_options  atomic (true: the first bad item fails all; false: it gets an error of its own),
---              notify (true: tell waiting services), actor
+--              notify (true: tell waiting services), actor, actors (an array: the actor of each
+--              item, for a service that submits for several callers at once)
 -- Lock order: idempotency keys in order, contexts in order, lanes. Writes: task, ready | deferred |
 -- parked, event. Raises RT400, RT409 idempotency_conflict, RT409 too_many_lanes.
 declare
     v_actor text;
+    v_actors text[];
     v_atomic boolean;
     v_items submission[];
 begin
-    perform check_options(p_options, array['atomic', 'notify', 'actor']);
+    perform check_options(p_options, array['atomic', 'notify', 'actor', 'actors']);
     v_actor := actor(p_options);
+    v_actors := option_texts(p_options, 'actors', null, 10000, 200);
+    if v_actors is not null then
+        -- For those who may name one actor.
+        v_actor := actor(jsonb_build_object('actor', v_actor));
+    end if;
     v_atomic := option_boolean(p_options, 'atomic', true);
     if p_tasks is null or jsonb_typeof(p_tasks) <> 'array' then
         perform refuse_field('tasks', 'Expected array');
@@ -32,7 +39,7 @@ begin
     return query
         select s.ordinality::integer, case when s.error is null then s.task_id end,
                coalesce(s.is_new, false), s.error
-          from submissions_accept(v_items, v_atomic, v_actor) with ordinality s
+          from submissions_accept(v_items, v_atomic, v_actor, v_actors) with ordinality s
          order by s.ordinality;
     if option_boolean(p_options, 'notify', true) then
         perform ready_announce(n.queue, n.requires, n.tasks)

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, Severity};
 
 use crate::error::{Error, Kind, Source};
 
@@ -88,6 +88,21 @@ pub(crate) fn unavailable(source: impl Into<Source>) -> Error {
         retry_after: RETRY_AFTER,
         source: Some(source.into()),
     }
+}
+
+/// Whether it is certain that a failed call changed nothing: a verb refused, or the server reported
+/// an error, which rolls a statement back. A connection that broke may have broken after the commit.
+#[must_use]
+pub(crate) fn is_undone(error: &Error) -> bool {
+    let source = match error {
+        Error::Refused { .. } | Error::Fields(_) => return true,
+        Error::Unavailable { source, .. } => source.as_ref(),
+        Error::Internal(source) => Some(source),
+    };
+    source
+        .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
+        .and_then(tokio_postgres::Error::as_db_error)
+        .is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
 }
 
 fn refusal(db: &DbError) -> Option<Error> {

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::query::Query;
 use super::router::RouteError;
 use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope};
+use crate::batch::submit::Submits;
 use crate::db::Db;
 use crate::error::{Error, Kind, Result};
 use crate::fleet::Fleet;
@@ -37,6 +38,8 @@ const PAGE_MAX: i64 = 1000;
 pub struct App {
     /// The queue.
     pub db: Db,
+    /// Submissions on their way to it.
+    pub submits: Submits,
     /// The workers, for routing.
     pub fleet: Fleet,
     /// Lease requests that wait for work.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::{Actor, EpochMs, VerbOptions, maybe_time, time};
@@ -140,21 +141,24 @@ pub struct Attempt {
 }
 
 /// `bloom.task_submit_many`: submits `tasks` (objects as the verb describes), answers in order.
-/// With `atomic`, the first bad one fails all of them. Waiting services are not notified: that is
-/// the caller's part, outside of this transaction.
+/// With `atomic`, the first bad one fails all of them. `actors` names who submits: one for all, or
+/// one for each. Waiting services are not notified: that is the caller's part, outside of this
+/// transaction.
 pub async fn task_submit_many(
     db: &Db,
-    tasks: Vec<Value>,
+    tasks: &[&Value],
     atomic: bool,
-    actor: Actor<'_>,
+    actors: &[Actor<'_>],
 ) -> Result<Vec<Submitted>> {
-    let options = VerbOptions::of(actor)
+    let first = actors.first().copied().unwrap_or_default();
+    let options = VerbOptions::of(first)
         .with("atomic", atomic)
         .with("notify", false)
+        .maybe("actors", (actors.len() > 1).then(|| actors.to_vec()))
         .json();
     let sql = "select * from bloom.task_submit_many($1, $2)";
     let rows = db
-        .call(Lane::General, sql, &[&Value::Array(tasks), &options])
+        .call(Lane::General, sql, &[&Json(tasks), &options])
         .await?;
     let read = |row: &Row| Submitted {
         id: row.get("task_id"),
@@ -162,6 +166,13 @@ pub async fn task_submit_many(
         error: row.get("error"),
     };
     Ok(rows.iter().map(read).collect())
+}
+
+/// `bloom.task_get_many`: newest first.
+pub async fn task_get_many(db: &Db, ids: &[Uuid]) -> Result<Vec<Task>> {
+    let sql = "select * from bloom.task_get_many($1)";
+    let rows = db.call(Lane::General, sql, &[&ids]).await?;
+    Ok(rows.iter().map(Task::from).collect())
 }
 
 /// `bloom.task_get`.

@@ -58,8 +58,8 @@ pub async fn submit(app: Arc<App>, request: Request) -> Result<Response> {
     let stored = if good.is_empty() {
         Vec::new()
     } else {
-        let verbs = good.iter().map(|item| item.task.clone()).collect();
-        task_submit_many(&app.db, verbs, atomic, request.caller().name()).await?
+        let verbs: Vec<_> = good.iter().map(|item| &item.task).collect();
+        task_submit_many(&app.db, &verbs, atomic, &[request.caller().name()]).await?
     };
     announce_all(&app, &good, &stored);
     let mut stored = stored.into_iter();

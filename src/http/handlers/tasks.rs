@@ -18,24 +18,20 @@ const RUNS: i32 = 50;
 pub async fn create(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let submission = submission::read(body.as_ref(), idempotency_key(&request)?)?;
-    let actor = request.caller().name();
-    let verb = vec![submission.task.clone()];
-    let answers = task::task_submit_many(&app.db, verb, true, actor).await?;
-    let Some((id, created)) = answers.first().and_then(|one| Some((one.id?, one.created))) else {
-        return Err(Error::internal("the submission had no answer"));
-    };
-    if created && !submission.is_deferred() {
+    let is_deferred = submission.is_deferred();
+    let stored = app
+        .submits
+        .call(request.caller().name(), submission.task)
+        .await?;
+    if stored.created && !is_deferred {
         announce(&app, &submission.queue, &submission.requires, 1);
     }
-    let task = wire::Task::from(task::task_get(&app.db, id).await?);
-    Response::json(
-        if created {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        },
-        &task,
-    )
+    let status = if stored.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Response::json(status, &wire::Task::from(stored.task))
 }
 
 /// The `Idempotency-Key` header. One that is there but unreadable must not pass for absent: the

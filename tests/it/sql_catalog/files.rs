@@ -26,6 +26,7 @@ const VERBS: &[&str] = &[
     "requeue_dead",
     "promote",
     "get",
+    "get_many",
     "list",
     "reach",
     "result",

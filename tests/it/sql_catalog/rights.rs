@@ -19,7 +19,8 @@ const ROLES: [&str; 4] = [
 const GRANTED: &[(&str, &str)] = &[
     (
         "bloom_producer",
-        "task_submit task_submit_many task_cancel task_requeue task_get task_result task_explain",
+        "task_submit task_submit_many task_cancel task_requeue task_get task_get_many \
+         task_result task_explain",
     ),
     (
         "bloom_worker",
@@ -28,7 +29,7 @@ const GRANTED: &[(&str, &str)] = &[
     ),
     (
         "bloom_reader",
-        "task_get task_list task_reach task_result task_attempts task_events task_explain lease_list \
+        "task_get task_get_many task_list task_reach task_result task_attempts task_events task_explain lease_list \
          lease_overdue worker_get worker_list queue_list artifact_get artifact_list audit_list \
          audit_read stats",
     ),

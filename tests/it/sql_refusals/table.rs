@@ -185,7 +185,11 @@ fn tasks() -> Vec<Verb> {
                     "'[{\"context_id\": \"c\", \"agent_slug\": \"a\", \"prompt\": \"p\"}]'",
                     Arg::Some(TASKS),
                 ),
-                options(&[("atomic", Opt::Bool), ("notify", Opt::Bool)]),
+                options(&[
+                    ("atomic", Opt::Bool),
+                    ("notify", Opt::Bool),
+                    ("actors", Opt::Texts(10_000, 200)),
+                ]),
             ],
         ),
         verb(
@@ -373,6 +377,10 @@ fn readers() -> Vec<Verb> {
     let before = || arg("before", "null", Arg::Maybe);
     vec![
         verb("task_get", vec![task()]),
+        verb(
+            "task_get_many",
+            vec![arg("task_ids", "'{}'", Arg::Some(&["null"]))],
+        ),
         verb(
             "task_list",
             vec![

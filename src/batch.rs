@@ -1,0 +1,283 @@
+//! Calls of one kind that meet on their way to the database travel together.
+//!
+//! There is no timer. A call that finds a free *flight* leaves at once, alone. While all flights
+//! are out, calls queue up, and the flight that comes back first takes as many along as may travel
+//! together. So a batch forms only under load, and by itself.
+//!
+//! What holds for each caller:
+//! - It is answered for itself, and only after the commit that holds its row.
+//! - A call that cannot be done fails alone. A flight that failed because of one of its calls was
+//!   rolled back; all of its calls are then made one by one.
+//! - Whoever stops waiting before the flight leaves takes the call along. Afterwards the call is
+//!   carried out, and nobody is told.
+//! - Callers take turns: a flight takes one call of each, then a second one, and so on. Somebody
+//!   who sends a thousand does not keep the others waiting for all of them.
+//! - Only so many calls, and so many bytes of them, may wait; whoever comes then is told to come
+//!   again later.
+
+mod queue;
+pub mod submit;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::db::sqlstate::is_undone;
+use crate::error::{Error, Result};
+use crate::shutdown::Shutdown;
+use queue::{Entry, Queue};
+
+/// What a caller for whom there is no place is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many calls of a failed flight are made at the same time.
+const ALONE_AT_ONCE: usize = 4;
+
+/// Bounds of a batcher.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many flights may be out at the same time.
+    pub flights: usize,
+    /// How many calls may travel together.
+    pub max_calls: usize,
+    /// How many bytes may travel together; a larger call travels alone.
+    pub max_bytes: usize,
+    /// How many calls may wait.
+    pub max_waiting: usize,
+    /// How many bytes of calls may wait.
+    pub max_waiting_bytes: usize,
+}
+
+/// A kind of call.
+pub trait Route: Send + Sync + 'static {
+    /// What is asked.
+    type Call: Send + Sync + 'static;
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// Roughly how many bytes it sends.
+    fn weight(call: &Self::Call) -> usize;
+
+    /// Makes the calls in one transaction: one answer for each, in order. An error means that the
+    /// transaction failed, or that its outcome is unknown.
+    fn fly(
+        &self,
+        calls: &[Self::Call],
+    ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
+}
+
+/// Brings calls of one kind together. Cheap to clone.
+pub struct Batcher<R: Route> {
+    shared: Arc<Shared<R>>,
+}
+
+/// A call of a kind, with the way back to its caller.
+type Passenger<R> = Entry<<R as Route>::Call, Result<<R as Route>::Answer>>;
+
+struct Shared<R: Route> {
+    route: R,
+    options: Options,
+    shutdown: Shutdown,
+    state: Mutex<State<R>>,
+}
+
+struct State<R: Route> {
+    queue: Queue<R::Call, Result<R::Answer>>,
+    out: usize,
+}
+
+impl<R: Route> Clone for Batcher<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<R: Route> Batcher<R> {
+    /// An idle one. Its flights are tasks of `shutdown`.
+    #[must_use]
+    pub fn new(route: R, options: Options, shutdown: &Shutdown) -> Self {
+        let state = State {
+            queue: Queue::default(),
+            out: 0,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                route,
+                options,
+                shutdown: shutdown.clone(),
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    /// Makes `call` for `caller`, together with others if it must wait anyway.
+    ///
+    /// # Errors
+    /// As the call's own, or [`Error::Unavailable`] when too much waits already.
+    pub async fn call(&self, caller: &str, call: R::Call) -> Result<R::Answer> {
+        let (answer, answered) = oneshot::channel();
+        let weight = R::weight(&call);
+        self.shared.enter(
+            caller,
+            Entry {
+                call,
+                weight,
+                answer,
+            },
+        )?;
+        match answered.await {
+            Ok(answer) => answer,
+            // A flight that broke off: whether it was committed is unknown.
+            Err(_) => Err(away("the batch was not answered")),
+        }
+    }
+}
+
+impl<R: Route> Shared<R> {
+    fn enter(self: &Arc<Self>, caller: &str, entry: Passenger<R>) -> Result<()> {
+        let mut state = self.lock();
+        let Options {
+            max_waiting,
+            max_waiting_bytes,
+            ..
+        } = self.options;
+        let (waiting, bytes) = state.queue.size();
+        // One alone always has a place, whatever it weighs.
+        if waiting > 0 && (waiting >= max_waiting || bytes + entry.weight > max_waiting_bytes) {
+            return Err(away("too many calls wait for the database"));
+        }
+        state.queue.push(caller, entry);
+        if state.out < self.options.flights {
+            state.out += 1;
+            drop(state);
+            let seat = Seat {
+                shared: Arc::clone(self),
+                is_given_back: false,
+            };
+            self.shutdown
+                .spawn(async move { seat.fly_until_empty().await });
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the calls and answers each.
+    async fn fly(self: &Arc<Self>, entries: Vec<Passenger<R>>) {
+        let (calls, seats): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|entry| (entry.call, entry.answer))
+            .unzip();
+        match self.route.fly(&calls).await {
+            Ok(answers) => deliver(seats, answers),
+            Err(error) if calls.len() > 1 && is_undone(&error) => {
+                warn!(calls = calls.len(), error = %error.chain(), "a batch failed; one by one now");
+                self.fly_alone(calls, seats).await;
+            }
+            Err(error) => {
+                let text = error.chain();
+                let mut first = Some(error);
+                for seat in seats {
+                    let error = first.take().unwrap_or_else(|| away(text.clone()));
+                    drop(seat.send(Err(error)));
+                }
+            }
+        }
+    }
+
+    /// Each call by itself, a few at a time.
+    async fn fly_alone(
+        self: &Arc<Self>,
+        calls: Vec<R::Call>,
+        seats: Vec<oneshot::Sender<Result<R::Answer>>>,
+    ) {
+        let mut alone = JoinSet::new();
+        for (call, seat) in calls.into_iter().zip(seats) {
+            if alone.len() >= ALONE_AT_ONCE {
+                alone.join_next().await;
+            }
+            let shared = Arc::clone(self);
+            alone.spawn(async move {
+                let calls = [call];
+                match shared.route.fly(&calls).await {
+                    Ok(answers) => deliver(vec![seat], answers),
+                    Err(error) => drop(seat.send(Err(error))),
+                }
+            });
+        }
+        while alone.join_next().await.is_some() {}
+    }
+}
+
+/// The right of one flight to be out.
+struct Seat<R: Route> {
+    shared: Arc<Shared<R>>,
+    is_given_back: bool,
+}
+
+impl<R: Route> Seat<R> {
+    async fn fly_until_empty(mut self) {
+        while let Some(entries) = self.next() {
+            self.shared.fly(entries).await;
+        }
+    }
+
+    /// Who travels next. Nobody: then the right is given back under the same lock, so that a call
+    /// that enters now starts a flight of its own.
+    fn next(&mut self) -> Option<Vec<Passenger<R>>> {
+        let Options {
+            max_calls,
+            max_bytes,
+            ..
+        } = self.shared.options;
+        let mut state = self.shared.lock();
+        let entries = state.queue.take(max_calls, max_bytes);
+        if entries.is_empty() {
+            state.out -= 1;
+            drop(state);
+            self.is_given_back = true;
+            return None;
+        }
+        Some(entries)
+    }
+}
+
+impl<R: Route> Drop for Seat<R> {
+    /// A flight that broke off leaves the queue to another.
+    fn drop(&mut self) {
+        if !self.is_given_back {
+            let next = Self {
+                shared: Arc::clone(&self.shared),
+                is_given_back: false,
+            };
+            self.shared
+                .shutdown
+                .spawn(async move { next.fly_until_empty().await });
+        }
+    }
+}
+
+fn deliver<A>(seats: Vec<oneshot::Sender<Result<A>>>, answers: Vec<Result<A>>) {
+    // Whoever has gone away is not told. A seat without an answer is dropped, and its caller
+    // hears that the outcome is unknown.
+    for (seat, answer) in seats.into_iter().zip(answers) {
+        drop(seat.send(answer));
+    }
+}
+
+fn away(why: impl Into<crate::error::Source>) -> Error {
+    Error::Unavailable {
+        retry_after: RETRY_AFTER,
+        source: Some(why.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
