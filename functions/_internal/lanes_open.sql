@@ -14,7 +14,8 @@ begin
       join queue q on q.name = l.queue
      cross join lateral (
            select (date_part('epoch', clock_timestamp() - r.ready_at) * 1000)::bigint as waited_ms
-             from ready r where r.lane_id = l.lane_id and r.seq >= l.mark order by r.seq limit 1) head
+             from ready r where r.lane_id = l.lane_id and r.seq >= l.mark
+            order by r.seq limit 1) head
      where not q.paused and l.requires <@ p_labels
        and (p_queues is null or l.queue = any (p_queues))
      order by l.priority - head.waited_ms / (q.aging_seconds * 1000), l.returned desc,

@@ -19,9 +19,14 @@ const GOLDEN: &str = include_str!("../golden/routes.txt");
 const COLUMNS: &str = "method path none wrong producer worker reader admin configured";
 const WRONG: &str = "bloom_0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Makes a key with the real program and returns its id and its text.
+/// Makes a key of one scope, with its name, and returns its id and its text.
 fn create_key(url: &str, scope: &str) -> (String, String) {
-    let arguments = ["key", "create", "--name", scope, "--scope", scope, "--json"];
+    create_named_key(url, scope, scope)
+}
+
+/// Makes a key with the real program and returns its id and its text.
+pub fn create_named_key(url: &str, name: &str, scope: &str) -> (String, String) {
+    let arguments = ["key", "create", "--name", name, "--scope", scope, "--json"];
     let output = run(&[&arguments[..], &["--database-url", url]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(

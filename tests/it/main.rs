@@ -6,6 +6,7 @@
     reason = "a test says what is wrong by panicking; clippy's own exception leaves out helpers"
 )]
 
+mod batching;
 mod config;
 mod contract_agent;
 mod contract_changed;
