@@ -13,6 +13,7 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 pub mod maintenance;
+pub mod outbound;
 pub mod routing;
 pub mod service;
 pub mod shutdown;
