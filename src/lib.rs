@@ -15,6 +15,7 @@ pub mod http;
 pub mod maintenance;
 pub mod outbound;
 pub mod routing;
+pub mod secrets;
 pub mod service;
 pub mod shutdown;
 pub mod telemetry;
