@@ -395,6 +395,8 @@ create table bloom_private.worker (
     os_info text not null default '',
     install_method text not null default 'manual',
     source text not null default 'direct' check (source in ('direct', 'membridge')),
+    listed_at timestamptz,
+    vanished boolean not null default false,
     registered_at timestamptz not null default now(),
     last_seen_at timestamptz
 );

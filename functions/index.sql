@@ -123,6 +123,8 @@
 \ir worker/worker_remove.sql
 \ir worker/worker_beat.sql
 \ir worker/worker_sweep.sql
+\ir _internal/worker_listed.sql
+\ir worker/worker_sync.sql
 \ir worker/worker_get.sql
 \ir worker/worker_list.sql
 
@@ -145,6 +147,7 @@
 \ir artifact/artifact_get.sql
 \ir artifact/artifact_list.sql
 \ir audit/audit_list.sql
+\ir audit/audit_note.sql
 \ir audit/audit_read.sql
 \ir audit/stats.sql
 

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod key;
 pub mod migrate;
 pub mod output;
+mod outside;
 pub mod serve;
 pub mod task;
 pub mod worker;

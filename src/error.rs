@@ -58,6 +58,14 @@ pub enum Error {
         /// Further machine-readable members (an object), e.g. ids.
         detail: Map<String, Value>,
     },
+    /// Somebody whom we asked for the caller answered with this HTTP status, which is passed on.
+    #[error("{message}")]
+    Upstream {
+        /// The status, 400 to 599.
+        status: u16,
+        /// For people.
+        message: String,
+    },
     /// One or more fields of a request are wrong.
     #[error("invalid fields: {0}")]
     Fields(FieldErrors),

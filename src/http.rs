@@ -17,6 +17,7 @@
 mod access_log;
 pub mod auth;
 mod body;
+pub mod control;
 pub mod failure;
 pub mod handlers;
 pub mod json;

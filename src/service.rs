@@ -1,5 +1,6 @@
 //! The service as a whole: puts the parts together, starts them in order and ends them in order.
 
+mod control;
 mod keys;
 mod wakeups;
 
@@ -16,10 +17,12 @@ use crate::batch::submit::Submits;
 use crate::db::install::{self, Bundle};
 use crate::db::listen::{self, Listener};
 use crate::db::{self, Db, Endpoint};
+use crate::dispatch::{self, Dispatcher};
 use crate::fleet::Fleet;
 use crate::http::handlers::{App, router};
 use crate::http::{self, Authenticator, KeyStore, Policy, Server};
 use crate::maintenance;
+use crate::membridge::{self, Membridge};
 use crate::shutdown::Shutdown;
 use crate::wake::{Notifier, Waiters};
 
@@ -44,6 +47,10 @@ pub struct Options {
     pub max_waiters: usize,
     /// Whether heartbeats and completions must name their lease.
     pub strict_leases: bool,
+    /// The connection to Membridge.
+    pub membridge: membridge::Options,
+    /// How tasks are pushed to agents.
+    pub dispatch: dispatch::Options,
 }
 
 /// Installs or upgrades the schema, waiting for a server that is still starting.
@@ -88,11 +95,15 @@ pub async fn run(
     wakeups::start(&db, &waiters, notifier, events, &shutdown);
     maintenance::start(&db, options.maintenance, &shutdown);
 
+    let membridge = Membridge::new(db.clone(), options.membridge);
+    membridge.start(&shutdown);
     let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
     let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
     let app = Arc::new(App {
         submits: Submits::new(&db, &shutdown),
         fleet: Fleet::new(db.clone()),
+        control: Arc::new(control::Control(membridge)),
+        dispatcher: Dispatcher::new(db.clone(), options.dispatch),
         db,
         waiters,
         announcer,

@@ -5,12 +5,13 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Stores a setting (key 1–128 characters, value at most 64 KiB; null removes it). The audit row
 -- names the key, never the value.
---   p_options  audit ("setting_changed": the action in the audit trail), actor
+--   p_options  audit ("setting_changed": the action in the audit trail), subject ("setting/KEY":
+--              what it was done to), actor
 -- Writes: setting, event. Raises RT400.
 declare
     v_actor text;
 begin
-    perform check_options(p_options, array['audit', 'actor']);
+    perform check_options(p_options, array['audit', 'subject', 'actor']);
     perform check_text('key', p_key, 1, 128);
     v_actor := actor(p_options);
     if p_value is null or p_value = 'null' then
@@ -22,7 +23,7 @@ begin
            set value = excluded.value, updated_by = excluded.updated_by, updated_at = now();
     end if;
     perform event_note(option_text(p_options, 'audit', 'setting_changed', 64),
-        'setting/' || p_key, v_actor);
+        option_text(p_options, 'subject', 'setting/' || p_key, 200), v_actor);
 end
 $$;
 comment on function bloom.setting_set(text, jsonb, jsonb) is 'Stores a setting.';

@@ -38,6 +38,7 @@ begin
         os_info = option_text(p_options, 'os_info', os_info, 512),
         install_method = option_text(p_options, 'install_method', install_method, 128),
         source = 'direct',
+        vanished = false,
         last_seen_at = clock_timestamp()
      where worker_id = p_worker_id;
     insert into worker_slot as s (worker_id, max_concurrency, capacity)

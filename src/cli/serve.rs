@@ -1,5 +1,6 @@
 //! `bloom serve`: the service.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use tracing::{info, warn};
 
 use super::database::Database;
 use super::output::Out;
+use super::outside::Outside;
 use crate::config::{
-    AuthArgs, DatabaseArgs, LimitArgs, ListenArgs, PoolArgs, RetentionArgs, ServeArgs,
+    AuthArgs, DatabaseArgs, LimitArgs, ListenArgs, OutboundArgs, PoolArgs, RetentionArgs, ServeArgs,
 };
 use crate::db::calls::key::key_list;
 use crate::db::calls::maintenance::Retention;
@@ -31,7 +33,7 @@ pub struct Args {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     #[command(flatten)]
     auth: AuthArgs,
     #[command(flatten)]
@@ -42,6 +44,8 @@ pub struct Args {
     pool: PoolArgs,
     #[command(flatten)]
     retention: RetentionArgs,
+    #[command(flatten)]
+    pub(super) outbound: OutboundArgs,
 }
 
 /// Runs the service until SIGINT or SIGTERM.
@@ -79,8 +83,8 @@ async fn serve(
                 () = shutdown.requested() => return Ok(()),
             }
         }
-        let options = options(args, database).await?;
         let address = listener.local_addr()?;
+        let options = options(args, database, address).await?;
         info!(%address, "serving");
         let mut out = Out::stdout();
         out.line(format!("BLOOM Runtime is at http://{address}"))?;
@@ -98,7 +102,12 @@ async fn serve(
     served
 }
 
-async fn options(args: &Args, database: &Database) -> anyhow::Result<service::Options> {
+async fn options(
+    args: &Args,
+    database: &Database,
+    address: SocketAddr,
+) -> anyhow::Result<service::Options> {
+    let outside = Outside::new(args, database, address)?;
     let (reserved, general) = args.pool.shares()?;
     let pools = db::Options {
         general,
@@ -134,6 +143,8 @@ async fn options(args: &Args, database: &Database) -> anyhow::Result<service::Op
         },
         max_waiters: args.limits.max_waiters as usize,
         strict_leases: args.service.strict_leases,
+        membridge: outside.membridge,
+        dispatch: outside.dispatch,
     })
 }
 

@@ -152,6 +152,14 @@ impl Endpoint {
         }
     }
 
+    /// The port that the database listens on.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        // libpq's default, where none is named.
+        const DEFAULT: u16 = 5432;
+        Some(self.config.get_ports().first().copied().unwrap_or(DEFAULT))
+    }
+
     /// Opens a connection driven by a task that ends with the returned client.
     pub async fn connect(&self) -> Result<Client, ConnectError> {
         let (client, driver) = self.open().await?;

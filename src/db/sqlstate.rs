@@ -96,6 +96,7 @@ pub(crate) fn unavailable(source: impl Into<Source>) -> Error {
 pub(crate) fn is_undone(error: &Error) -> bool {
     let source = match error {
         Error::Refused { .. } | Error::Fields(_) => return true,
+        Error::Upstream { .. } => return false,
         Error::Unavailable { source, .. } => source.as_ref(),
         Error::Internal(source) => Some(source),
     };

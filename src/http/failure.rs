@@ -36,6 +36,9 @@ fn status(kind: Kind) -> StatusCode {
 pub fn status_of(error: &Error) -> StatusCode {
     match error {
         Error::Refused { kind, .. } => status(*kind),
+        Error::Upstream { status, .. } => {
+            StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
+        }
         Error::Fields(_) => StatusCode::BAD_REQUEST,
         Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,6 +64,7 @@ pub fn render(error: &Error, request_id: Uuid) -> Response {
             body.insert("code".to_owned(), json!(code));
             (body, (*kind == Kind::Busy).then_some(BUSY_RETRY_AFTER))
         }
+        Error::Upstream { message, .. } => (plain(message, "upstream"), None),
         Error::Fields(fields) => (
             Map::from_iter([("error".to_owned(), fields.to_json())]),
             None,
@@ -99,7 +103,7 @@ pub fn log(error: &Error, request_id: Uuid) {
         Error::Unavailable { .. } => {
             tracing::warn!(request.id = %request_id, error = error.chain(), "request failed");
         }
-        Error::Refused { .. } | Error::Fields(_) => {}
+        Error::Refused { .. } | Error::Upstream { .. } | Error::Fields(_) => {}
     }
 }
 

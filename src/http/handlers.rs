@@ -4,13 +4,14 @@
 mod artifacts;
 mod audit;
 mod batch;
+mod dispatch;
 mod health;
 mod leases;
+mod membridge;
 mod pull;
 mod queues;
 mod submission;
 mod tasks;
-mod unbuilt;
 mod workers;
 
 use std::sync::Arc;
@@ -19,11 +20,13 @@ use std::time::Instant;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::control::ControlPlane;
 use super::query::Query;
 use super::router::RouteError;
 use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope};
 use crate::batch::submit::Submits;
 use crate::db::Db;
+use crate::dispatch::Dispatcher;
 use crate::error::{Error, Kind, Result};
 use crate::fleet::Fleet;
 use crate::shutdown::Shutdown;
@@ -44,6 +47,10 @@ pub struct App {
     pub fleet: Fleet,
     /// Lease requests that wait for work.
     pub waiters: Waiters,
+    /// The connection to Membridge.
+    pub control: Arc<dyn ControlPlane>,
+    /// Pushes tasks to agents.
+    pub dispatcher: Dispatcher,
     /// Tells other processes of new tasks.
     pub announcer: Announcer,
     /// Asks requests to come to an end.
@@ -69,7 +76,7 @@ pub fn router() -> std::result::Result<Router<App>, RouteError> {
     let mut routes = task_routes();
     routes.extend(worker_routes());
     routes.extend(reading_routes());
-    routes.extend(unbuilt_routes());
+    routes.extend(membridge_routes());
     Router::new(routes)
 }
 
@@ -171,39 +178,37 @@ fn reading_routes() -> Vec<Route<App>> {
     ]
 }
 
-/// Routes whose parts are not built yet. They stand in the table so that they ask for keys and
-/// answer 501 with a text rather than 404.
-fn unbuilt_routes() -> Vec<Route<App>> {
+fn membridge_routes() -> Vec<Route<App>> {
     vec![
-        Route::get("/api/runtime/config", ADMINS, unbuilt::membridge),
-        Route::post("/api/runtime/config", ADMINS, unbuilt::membridge),
-        Route::post("/api/runtime/test-connection", ADMINS, unbuilt::membridge),
+        Route::get("/api/runtime/config", ADMINS, membridge::show),
+        Route::post("/api/runtime/config", ADMINS, membridge::configure),
+        Route::post("/api/runtime/test-connection", ADMINS, membridge::test).rate(RateClass::Heavy),
         Route::post(
             "/api/runtime/llm-tasks/{id}/dispatch",
             PRODUCERS,
-            unbuilt::dispatch,
+            dispatch::dispatch,
         ),
         Route::get(
             "/api/runtime/workers/{id}/agent-health",
             READERS,
-            unbuilt::agent_health,
+            dispatch::agent_health,
         ),
-        Route::get("/api/membridge/health", Access::Open, unbuilt::membridge),
-        Route::get("/api/membridge/projects", READERS, unbuilt::membridge),
+        Route::get("/api/membridge/health", Access::Open, membridge::health),
+        Route::get("/api/membridge/projects", READERS, membridge::projects),
         Route::get(
             "/api/membridge/projects/{cid}/leadership",
             READERS,
-            unbuilt::membridge,
+            membridge::leadership,
         ),
         Route::get(
             "/api/membridge/projects/{cid}/nodes",
             READERS,
-            unbuilt::membridge,
+            membridge::nodes,
         ),
         Route::post(
             "/api/membridge/projects/{cid}/leadership/select",
             ADMINS,
-            unbuilt::membridge,
+            membridge::select,
         ),
     ]
 }

@@ -54,14 +54,16 @@ pub fn reach(address: IpAddr) -> Reach {
 
 fn reach_v4(v4: Ipv4Addr) -> Reach {
     match v4.octets() {
-        [0 | 224..=255, ..] | [169, 254, ..] => Reach::Never,
-        // Documentation and benchmarks.
-        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [198, 18 | 19, ..] => Reach::Never,
-        [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Reach::Inside,
-        // Shared by providers behind carrier NAT; also the metadata service of one cloud.
-        [100, 64..=127, ..] => Reach::Inside,
-        // Protocol assignments.
-        [192, 0, 0, _] => Reach::Never,
+        // "This network", multicast and reserved; link-local; protocol assignments; documentation
+        // and benchmarks.
+        [0 | 224..=255, ..]
+        | [169, 254, ..]
+        | [192, 0, 0 | 2, _]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _]
+        | [198, 18 | 19, ..] => Reach::Never,
+        // Loopback, private, and shared by providers behind carrier NAT.
+        [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Reach::Inside,
         _ => Reach::Public,
     }
 }
@@ -70,11 +72,10 @@ fn reach_v6(v6: Ipv6Addr) -> Reach {
     const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match v6.segments() {
         _ if v6 == METADATA => Reach::Never,
-        [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Inside,
-        // Unique local.
-        [0xfc00..=0xfdff, ..] => Reach::Inside,
-        // Documentation; then Teredo, which carries an IPv4 address that nobody checked.
-        [0x2001, 0xdb8, ..] | [0x3fff, ..] | [0x2001, 0, ..] => Reach::Never,
+        // Loopback and unique local.
+        [0, 0, 0, 0, 0, 0, 0, 1] | [0xfc00..=0xfdff, ..] => Reach::Inside,
+        // Documentation, and Teredo, which carries an IPv4 address that nobody checked.
+        [0x2001, 0xdb8 | 0, ..] | [0x3fff, ..] => Reach::Never,
         [0x2000..=0x3fff, ..] => Reach::Public,
         _ => Reach::Never,
     }

@@ -28,6 +28,18 @@ pub enum Entry {
 #[error("'{0}' is neither a network (10.0.0.0/8) nor a host (node.lan or node.lan:8001)")]
 pub struct EntryError(String);
 
+impl Entry {
+    /// The entry that opens just the host and port of a URL.
+    #[must_use]
+    pub fn of_url(url: &Url) -> Option<Self> {
+        Some(match url.host()? {
+            Host::Ipv4(v4) => Self::Network(IpAddr::V4(v4).into()),
+            Host::Ipv6(v6) => Self::Network(IpAddr::V6(v6).into()),
+            Host::Domain(name) => Self::Host(plain(name), url.port_or_known_default()),
+        })
+    }
+}
+
 impl FromStr for Entry {
     type Err = EntryError;
 

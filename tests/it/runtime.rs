@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use bloom_runtime::db::calls::maintenance::Retention;
 use bloom_runtime::db::{self, Endpoint};
-use bloom_runtime::http::{self, Policy, limits};
+use bloom_runtime::dispatch;
+use bloom_runtime::http::{self, limits};
 use bloom_runtime::maintenance;
+use bloom_runtime::membridge;
+use bloom_runtime::outbound::{Guard, Policy};
 use bloom_runtime::service::{self, Options};
 use bloom_runtime::shutdown::Shutdown;
 use secrecy::SecretString;
@@ -50,7 +53,7 @@ pub fn options(endpoint: Endpoint) -> Options {
             ..http::Options::default()
         },
         api_key: Some(SecretString::from(KEY)),
-        policy: Policy::Keys,
+        policy: http::Policy::Keys,
         maintenance: maintenance::Options {
             grace: Duration::ZERO,
             keep: Retention {
@@ -61,7 +64,25 @@ pub fn options(endpoint: Endpoint) -> Options {
         },
         max_waiters: 1000,
         strict_leases: false,
+        membridge: membridge::Options {
+            guard: guard(),
+            keyring: None,
+            fallback: None,
+            interval: Duration::from_millis(100),
+        },
+        dispatch: dispatch::Options {
+            guard: guard(),
+            keys: dispatch::AgentKeys::default(),
+            public_url: Some("http://runtime.test".to_owned()),
+        },
     }
+}
+
+/// Outbound requests may go to this machine.
+pub fn guard() -> Guard {
+    // Fails when another test installed it already.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    Guard::new(Policy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()
 }
 
 /// A service in this process. It stops when dropped.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{EpochMs, VerbOptions, time};
+use super::{Actor, EpochMs, VerbOptions, time};
 use crate::db::{Db, Lane};
 use crate::error::Result;
 
@@ -76,6 +76,21 @@ pub async fn audit_list(
         .call(Lane::General, sql, &[&limit, &xid, &seq, &options])
         .await?;
     Ok(rows.iter().map(Event::from).collect())
+}
+
+/// `bloom.audit_note`: `subject` is `KIND/ID`.
+pub async fn audit_note(
+    db: &Db,
+    action: &str,
+    subject: &str,
+    detail: &Value,
+    actor: Actor<'_>,
+) -> Result<()> {
+    let sql = "select bloom.audit_note($1, $2, $3, $4)";
+    let options = VerbOptions::of(actor).json();
+    db.call_one(Lane::General, sql, &[&action, &subject, detail, &options])
+        .await?;
+    Ok(())
 }
 
 /// `bloom.stats`.

@@ -15,14 +15,22 @@ pub async fn setting_get(db: &Db, key: &str) -> Result<Option<Value>> {
         .map(|row| row.get("value")))
 }
 
-/// `bloom.setting_set`: `null` removes it.
-pub async fn setting_set(db: &Db, key: &str, value: &Value, actor: Actor<'_>) -> Result<()> {
+/// `bloom.setting_set`: `null` removes it. `audit` is the action in the audit trail, and what it was
+/// done to.
+pub async fn setting_set(
+    db: &Db,
+    key: &str,
+    value: &Value,
+    audit: Option<(&str, &str)>,
+    actor: Actor<'_>,
+) -> Result<()> {
+    let (action, subject) = audit.unzip();
+    let options = VerbOptions::of(actor)
+        .maybe("audit", action)
+        .maybe("subject", subject)
+        .json();
     let sql = "select bloom.setting_set($1, $2, $3)";
-    db.call_one(
-        Lane::General,
-        sql,
-        &[&key, value, &VerbOptions::of(actor).json()],
-    )
-    .await?;
+    db.call_one(Lane::General, sql, &[&key, value, &options])
+        .await?;
     Ok(())
 }

@@ -114,6 +114,20 @@ pub async fn worker_list(db: &Db) -> Result<Vec<Worker>> {
     Ok(rows.iter().map(Worker::from).collect())
 }
 
+/// `bloom.worker_sync`: `agents` as the verb describes; answers `{listed, created, changed, vanished,
+/// skipped: [{index, error}]}`.
+pub async fn worker_sync(db: &Db, agents: &Value, actor: Actor<'_>) -> Result<Value> {
+    let sql = "select bloom.worker_sync($1, $2)";
+    Ok(db
+        .call_one(
+            Lane::General,
+            sql,
+            &[agents, &VerbOptions::of(actor).json()],
+        )
+        .await?
+        .get(0))
+}
+
 /// `bloom.worker_sweep`: how many workers changed their status.
 pub async fn worker_sweep(db: &Db, silent_seconds: i32) -> Result<i32> {
     let sql = "select bloom.worker_sweep($1)";

@@ -13,16 +13,14 @@ use crate::http::{Request, Response};
 /// How long the readiness probe waits for Postgres.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 
-/// `GET /api/runtime/health`, as the contract has it. Membridge is not connected to yet.
+/// `GET /api/runtime/health`, as the contract has it.
 pub async fn health(app: Arc<App>, _request: Request) -> Result<Response> {
     Response::ok(&json!({
         "status": "ok",
         "service": "bloom-runtime",
         "uptime": app.started.elapsed().as_secs_f64(),
         "storage": "postgresql",
-        "membridge": {
-            "consecutiveFailures": 0, "lastSuccess": null, "lastError": null, "connected": false,
-        },
+        "membridge": app.control.status(),
     }))
 }
 

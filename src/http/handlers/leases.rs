@@ -18,9 +18,9 @@ use crate::http::{Request, Response, wire};
 use crate::routing::{Need, rank};
 
 /// The actor of leases that the service itself assigns.
-const ROUTER: &str = "router";
+pub const ROUTER: &str = "router";
 /// How many ranked workers are offered to the verb.
-const OFFERED: usize = 100;
+pub const OFFERED: usize = 100;
 /// The longest a lease may live without a sign of life, in seconds.
 const TTL_MAX: i64 = 86_400;
 /// The ttl of a lease, unless told otherwise, in seconds.

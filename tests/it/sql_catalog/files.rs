@@ -48,6 +48,8 @@ const VERBS: &[&str] = &[
     "remove",
     "beat",
     "sweep",
+    "sync",
+    "note",
     "configure",
     "pause",
     "resume",

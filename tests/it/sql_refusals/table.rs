@@ -438,11 +438,31 @@ fn keepers() -> Vec<Verb> {
     vec![
         verb("setting_get", vec![arg("key", "'k'", Arg::Maybe)]),
         verb(
+            "audit_note",
+            vec![
+                arg("action", "'done'", Arg::Name(64)),
+                arg(
+                    "subject",
+                    "'thing/1'",
+                    Arg::Some(&["null", "''", "'x/'", "'thing'", "'/x'"]),
+                ),
+                arg("detail", "'{}'", Arg::Some(&["'3'", "'[]'"])),
+                options(&[]),
+            ],
+        ),
+        verb(
+            "worker_sync",
+            vec![
+                arg("agents", "'[]'", Arg::Some(&["null", "'{}'", "'3'"])),
+                options(&[("silent_seconds", Opt::Int(1, 86_400))]),
+            ],
+        ),
+        verb(
             "setting_set",
             vec![
                 arg("key", "'k'", Arg::Name(128)),
                 arg("value", "'1'", Arg::Some(&["to_jsonb(repeat('x', 65536))"])),
-                options(&[("audit", Opt::Text(64))]),
+                options(&[("audit", Opt::Text(64)), ("subject", Opt::Text(200))]),
             ],
         ),
         verb(

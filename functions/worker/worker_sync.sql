@@ -1,0 +1,63 @@
+create or replace function bloom.worker_sync(p_agents jsonb, p_options jsonb default '{}')
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, bloom_private, pg_temp as $$
+-- One round of the sync with the control plane: takes over each agent that it lists, one bad agent
+-- without harm to the others, and takes those offline that it listed once, lists no more, and that
+-- have given no sign of life of their own for silent_seconds.
+--   p_agents   array of at most 10,000 {name, url, status, last_seen, claude_cli, max_concurrency,
+--              labels, ip_addrs, obs_count, db_sha}; all but the name may be missing or null
+--   p_options  silent_seconds (60), actor
+-- Returns {"listed", "created", "changed", "vanished", "skipped": [{"index", "error"}]}; the first
+-- 20 that were skipped. Lock order: worker by name, worker_slot. Writes: worker, worker_slot,
+-- event. Raises RT400.
+declare
+    v_actor text;
+    v_silent integer;
+    v_agent record;
+    v_done text;
+    v_counts jsonb := '{"created": 0, "changed": 0, "same": 0}';
+    v_skipped jsonb := '[]';
+    v_vanished integer;
+begin
+    perform check_options(p_options, array['silent_seconds', 'actor']);
+    v_actor := actor(p_options);
+    v_silent := option_integer(p_options, 'silent_seconds', 60, 1, 86400);
+    if p_agents is null or jsonb_typeof(p_agents) <> 'array' then
+        perform refuse_field('agents', 'Expected array');
+    end if;
+    perform check_range('agents', jsonb_array_length(p_agents), 0, 10000);
+    for v_agent in
+        select e.value, e.ordinality - 1 as index
+          from jsonb_array_elements(p_agents) with ordinality e order by e.value ->> 'name'
+    loop
+        begin
+            v_done := worker_listed(v_agent.value, v_actor);
+            v_counts := jsonb_set(v_counts, array[v_done],
+                to_jsonb((v_counts ->> v_done)::integer + 1));
+        exception when sqlstate 'RT400' or sqlstate 'RT409' or data_exception then
+            if jsonb_array_length(v_skipped) < 20 then
+                v_skipped := v_skipped || jsonb_build_object('index', v_agent.index,
+                    'error', left(sqlerrm, 200));
+            end if;
+        end;
+    end loop;
+    with gone as (
+        update worker w set status = 'offline', vanished = true
+         where w.listed_at < clock_timestamp() - make_interval(secs => v_silent)
+           and coalesce(w.last_seen_at < clock_timestamp() - make_interval(secs => v_silent), true)
+           and w.status <> 'offline'
+           and not exists (select from worker_session s where s.worker_id = w.worker_id
+                and s.beat_at >= clock_timestamp() - make_interval(secs => v_silent))
+        returning w.worker_id
+    ), noted as (
+        select event_note('worker_updated', 'worker/' || g.worker_id, v_actor,
+            '{"status": "offline", "reason": "no longer listed"}') from gone g
+    )
+    select count(*) into v_vanished from noted;
+    return (v_counts - 'same') || jsonb_build_object('listed', jsonb_array_length(p_agents),
+        'vanished', v_vanished, 'skipped', v_skipped);
+end
+$$;
+comment on function bloom.worker_sync(jsonb, jsonb) is
+    'Takes over the agents that the control plane lists.';

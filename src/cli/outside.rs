@@ -1,0 +1,73 @@
+//! What `bloom serve` needs to talk to Membridge and to agents.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, anyhow};
+use reqwest::Url;
+
+use super::database::Database;
+use super::serve::Args;
+use crate::dispatch::{self, AgentKeys};
+use crate::membridge;
+use crate::outbound::{Entry, Guard, Policy};
+use crate::secrets::Keyring;
+
+/// The options of both.
+pub(super) struct Outside {
+    pub(super) membridge: membridge::Options,
+    pub(super) dispatch: dispatch::Options,
+}
+
+impl Outside {
+    pub(super) fn new(
+        args: &Args,
+        database: &Database,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let outbound = &args.outbound;
+        let configured = outbound.membridge()?;
+        let mut entries = outbound.outbound_allow.clone();
+        if let Some((url, _)) = &configured {
+            let url = Url::parse(url).with_context(|| format!("--membridge-url {url}"))?;
+            // Whoever may configure the service may choose this one.
+            entries.extend(Entry::of_url(&url));
+        }
+        let guard = Guard::new(Policy::new(entries).closing(database.endpoint.port()))?;
+        if let Some((url, _)) = &configured {
+            guard
+                .check(url)
+                .map_err(|why| anyhow!("--membridge-url: {why}"))?;
+        }
+        let keys = AgentKeys::new(outbound.agent_keys()?);
+        let keys = keys.map_err(|why| anyhow!("--agent-key: {why}"))?;
+        let public_url = outbound.public_url.clone().or_else(|| own_url(address));
+        Ok(Self {
+            membridge: membridge::Options {
+                guard: guard.clone(),
+                keyring: keyring(args)?,
+                fallback: configured,
+                interval: outbound.sync_interval(),
+            },
+            dispatch: dispatch::Options {
+                guard,
+                keys,
+                public_url,
+            },
+        })
+    }
+}
+
+/// The address that the service listens on, where it is one that somebody can call.
+fn own_url(address: SocketAddr) -> Option<String> {
+    (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
+}
+
+fn keyring(args: &Args) -> anyhow::Result<Option<Keyring>> {
+    let is_private = args.database.external().is_none();
+    let directory = is_private.then_some(args.database.data_dir.as_path());
+    Ok(match args.outbound.kek(directory) {
+        Some((file, true)) => Some(Keyring::read_or_make(&file)?),
+        Some((file, false)) => Some(Keyring::read(&file)?),
+        None => None,
+    })
+}

@@ -1,0 +1,514 @@
+//! The connection to Membridge: settings, proxy and sync, with one that answers as it should and
+//! one that does not.
+
+use std::path::PathBuf;
+
+use bloom_runtime::secrets::Keyring;
+use serde_json::{Value, json};
+
+use crate::fake_membridge::{ADMIN_KEY, Answer, FakeMembridge};
+use crate::pg::TestDb;
+use crate::runtime::{Reply, Runtime, eventually, options, task};
+use crate::sql_kit::{column, one};
+
+/// A path outside of `/api/runtime`.
+async fn get(runtime: &Runtime, path: &str) -> Reply {
+    send(runtime, reqwest::Method::GET, path, None).await
+}
+
+async fn send(
+    runtime: &Runtime,
+    method: reqwest::Method,
+    path: &str,
+    body: Option<Value>,
+) -> Reply {
+    let mut request = runtime.api.request(method, &format!("/../membridge{path}"));
+    let url = format!("{}/api/membridge{path}", runtime.api.base);
+    request = match request.build() {
+        Ok(built) => {
+            let headers = built.headers().clone();
+            let method = built.method().clone();
+            reqwest::Client::new().request(method, url).headers(headers)
+        }
+        Err(error) => panic!("{error}"),
+    };
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    runtime.api.send(request).await
+}
+
+fn keyring() -> Keyring {
+    let path: PathBuf = std::env::temp_dir().join(format!("kek-{}", uuid::Uuid::new_v4()));
+    let keyring = Keyring::read_or_make(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    keyring
+}
+
+/// A service that can keep a key and is connected to `fake`.
+async fn connected(fake: &FakeMembridge) -> Runtime {
+    let runtime = Runtime::start_with(|options| options.membridge.keyring = Some(keyring())).await;
+    let body = json!({ "membridge_server_url": fake.url, "admin_key": ADMIN_KEY });
+    let reply = runtime.api.post("/config", body).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    runtime
+}
+
+async fn worker(runtime: &Runtime, name: &str) -> Option<Value> {
+    let reply = runtime.api.get(&format!("/workers/{name}")).await;
+    (reply.status == 200).then_some(reply.body)
+}
+
+#[tokio::test]
+async fn the_settings_show_an_address_and_never_the_key() {
+    let fake = FakeMembridge::start().await;
+    let runtime = Runtime::start_with(|options| options.membridge.keyring = Some(keyring())).await;
+    let empty = json!({
+        "membridge_server_url": "", "admin_key_masked": "", "connected": false, "last_test": null,
+    });
+    assert_eq!(runtime.api.get("/config").await.body, empty);
+    let body = json!({ "membridge_server_url": fake.url, "admin_key": ADMIN_KEY });
+    let set = runtime.api.post("/config", body).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let expected = json!({
+        "membridge_server_url": fake.url, "admin_key_masked": "••••", "connected": false,
+        "last_test": null,
+    });
+    assert_eq!(set.body, expected);
+    assert_eq!(runtime.api.get("/config").await.body, expected);
+    // Not in the database either, in any form.
+    let client = runtime.db().connect().await;
+    let dump = "select coalesce(string_agg(s::text, ' '), '') from bloom_private.setting s";
+    let stored = one(&client, dump).await;
+    assert!(
+        !stored.contains(ADMIN_KEY) && stored.contains("nonce"),
+        "{stored}"
+    );
+    let events = "select string_agg(e::text, ' ') from bloom_private.event e";
+    assert!(!one(&client, events).await.contains(ADMIN_KEY));
+    let audit = runtime.api.get("/audit").await;
+    assert_eq!(audit.items()[0]["action"], "config_updated");
+    assert_eq!(audit.items()[0]["entity_type"], "runtime_config");
+    assert_eq!(audit.items()[0]["entity_id"], "singleton");
+}
+
+#[tokio::test]
+async fn a_key_stays_with_its_origin_and_is_forgotten_with_it() {
+    let (first, second) = (FakeMembridge::start().await, FakeMembridge::start().await);
+    let runtime = connected(&first).await;
+    for keep in [
+        json!({}),
+        json!({ "admin_key": "" }),
+        json!({ "admin_key": null }),
+    ] {
+        let mut body = keep;
+        body["membridge_server_url"] = json!(format!("{}/", first.url));
+        let kept = runtime.api.post("/config", body).await;
+        assert_eq!(kept.body["admin_key_masked"], "••••", "{kept:?}");
+    }
+    let moved = json!({ "membridge_server_url": second.url });
+    let reply = runtime.api.post("/config", moved).await;
+    assert_eq!(reply.body["admin_key_masked"], "", "{reply:?}");
+    assert_eq!(get(&runtime, "/projects").await.status, 401);
+    let asked = second.seen();
+    assert!(!asked.is_empty());
+    assert!(
+        asked
+            .iter()
+            .all(|seen| !seen.head.contains("x-membridge-admin"))
+    );
+    // Back at the first, the key is still forgotten.
+    let back = json!({ "membridge_server_url": first.url });
+    assert_eq!(
+        runtime.api.post("/config", back).await.body["admin_key_masked"],
+        ""
+    );
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused_with_their_field() {
+    let runtime = Runtime::start_with(|options| options.membridge.keyring = Some(keyring())).await;
+    for url in [
+        json!(null),
+        json!(3),
+        json!(""),
+        json!("membridge"),
+        json!("file:///etc/passwd"),
+        json!("http://169.254.169.254/"),
+        json!("http://10.0.0.1:8000"),
+        json!("http://u:p@h/"),
+    ] {
+        let reply = runtime
+            .api
+            .post("/config", json!({ "membridge_server_url": url }))
+            .await;
+        assert_eq!(reply.status, 400, "{url} {reply:?}");
+        let field = &reply.body["error"]["fieldErrors"]["membridge_server_url"];
+        assert!(field.is_array(), "{url} {reply:?}");
+    }
+    let body = json!({ "membridge_server_url": "http://127.0.0.1:1", "admin_key": "two\nlines" });
+    assert_eq!(runtime.api.post("/config", body).await.status, 400);
+}
+
+#[tokio::test]
+async fn without_a_way_to_encrypt_it_no_key_is_stored() {
+    let runtime = Runtime::start().await;
+    let body = json!({ "membridge_server_url": "http://127.0.0.1:1", "admin_key": ADMIN_KEY });
+    let reply = runtime.api.post("/config", body).await;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.body["code"], "no_key_encryption_key");
+    assert_eq!(
+        runtime.api.get("/config").await.body["membridge_server_url"],
+        ""
+    );
+    let body = json!({ "membridge_server_url": "http://127.0.0.1:1" });
+    assert_eq!(runtime.api.post("/config", body).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_lost_encryption_key_is_a_clear_error_and_no_crash() {
+    let fake = FakeMembridge::start().await;
+    let db = TestDb::new().await;
+    let mut first = options(db.endpoint());
+    first.membridge.keyring = Some(keyring());
+    let runtime = Runtime::with_options(first).await;
+    let body = json!({ "membridge_server_url": fake.url, "admin_key": ADMIN_KEY });
+    assert_eq!(runtime.api.post("/config", body).await.status, 200);
+    drop(runtime);
+    let mut second = options(db.endpoint());
+    second.membridge.keyring = Some(keyring());
+    let runtime = Runtime::with_options(second).await;
+    let reply = get(&runtime, "/projects").await;
+    assert_eq!(reply.status, 502, "{reply:?}");
+    assert!(reply.text.contains("cannot be read"), "{reply:?}");
+    assert_eq!(runtime.api.post("/llm-tasks", task("c")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_test_of_the_connection_proves_the_key_too() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let reply = runtime.api.post("/test-connection", json!({})).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.body["connected"], true, "{reply:?}");
+    assert_eq!(reply.body["health"]["version"], "0.3.0");
+    let config = runtime.api.get("/config").await.body;
+    assert_eq!(config["connected"], true);
+    assert!(config["last_test"].is_i64());
+    let wrong = json!({ "membridge_server_url": fake.url, "admin_key": "wrong" });
+    assert_eq!(
+        runtime.api.post("/config", wrong).await.body["connected"],
+        false
+    );
+    let reply = runtime.api.post_empty("/test-connection").await;
+    let failed = json!({ "connected": false, "error": "Membridge returned 401" });
+    assert_eq!((reply.status, reply.body), (200, failed));
+}
+
+#[tokio::test]
+async fn the_proxy_passes_on_what_membridge_answers() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let projects = get(&runtime, "/projects").await;
+    assert_eq!(projects.body[0]["canonical_id"], "p1", "{projects:?}");
+    assert_eq!(projects.header("x-upstream"), None);
+    assert_eq!(projects.header("set-cookie"), None);
+    let leadership = get(&runtime, "/projects/p1/leadership").await;
+    assert_eq!(leadership.body["nodes"][0]["last_seen"], 1_795_440_717.29);
+    assert_eq!(
+        get(&runtime, "/projects/p1/nodes").await.body[0]["role"],
+        "primary"
+    );
+    assert_eq!(get(&runtime, "/health").await.body["status"], "ok");
+    let body = json!({ "primary_node_id": "node-1", "lease_seconds": 60, "admin": true });
+    let path = "/projects/p1/leadership/select";
+    let selected = send(&runtime, reqwest::Method::POST, path, Some(body)).await;
+    assert_eq!(selected.body["ok"], true, "{selected:?}");
+    let asked = fake
+        .seen()
+        .into_iter()
+        .find(|seen| seen.line.starts_with("POST"))
+        .unwrap();
+    let expected = json!({ "primary_node_id": "node-1", "lease_seconds": 60 });
+    assert_eq!(
+        serde_json::from_str::<Value>(&asked.body).unwrap(),
+        expected
+    );
+    let audit = runtime.api.get("/audit").await.body;
+    assert_eq!(audit[0]["action"], "leadership_promote");
+    assert_eq!(audit[0]["entity_type"], "membridge_project");
+    assert_eq!(audit[0]["entity_id"], "p1");
+}
+
+#[tokio::test]
+async fn the_admin_key_goes_to_membridge_alone_and_a_clients_copy_nowhere() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let url = format!("{}/api/membridge/projects", runtime.api.base);
+    let request = runtime
+        .api
+        .request(reqwest::Method::GET, "/health")
+        .build()
+        .unwrap();
+    let reply = reqwest::Client::new()
+        .get(url)
+        .headers(request.headers().clone())
+        .header("X-MEMBRIDGE-ADMIN", "of-the-client")
+        .header("X-Forwarded-Host", "evil.example")
+        .header("Connection", "x-membridge-admin")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(reply.status(), 200);
+    assert!(!format!("{:?}", reply.headers()).contains(ADMIN_KEY));
+    assert!(!reply.text().await.unwrap().contains(ADMIN_KEY));
+    get(&runtime, "/health").await;
+    for seen in fake.seen() {
+        assert!(
+            !seen.head.contains("of-the-client") && !seen.head.contains("evil"),
+            "{seen:?}"
+        );
+        let expected = usize::from(!seen.line.contains("/health"));
+        assert_eq!(
+            seen.head.matches("x-membridge-admin").count(),
+            expected,
+            "{seen:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_project_id_leads_to_another_path() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    for id in [
+        "..%2fagents",
+        "%2e%2e%2fagents",
+        "x%3fy=",
+        "a%23b",
+        "%40host",
+        "a%0d%0aX-Evil:%20b",
+        "..",
+        "%2e%2e",
+        ".",
+        "a%2fb",
+        "%00",
+        "%ff",
+    ] {
+        for tail in ["leadership", "nodes"] {
+            let reply = get(&runtime, &format!("/projects/{id}/{tail}")).await;
+            assert!(matches!(reply.status, 400 | 404), "{id} {reply:?}");
+        }
+    }
+    for seen in fake.seen() {
+        let path = seen.line.split(' ').nth(1).unwrap();
+        let segments: Vec<_> = path.split('/').skip(1).collect();
+        let is_known = matches!(segments[..], ["agents" | "health"])
+            || matches!(segments[..], ["projects", _, "leadership" | "nodes"]);
+        assert!(is_known && !path.contains(['?', '#', '@']), "{seen:?}");
+        assert!(!seen.head.contains("\nx-evil"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_membridge_answers_the_client_gets_an_array_or_an_error() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    for (answer, status) in [
+        (Answer::Json(200, json!({ "projects": [] })), 502),
+        (Answer::Json(401, json!({ "detail": "secret detail" })), 401),
+        (Answer::Json(404, json!([])), 404),
+        (Answer::Json(500, json!([])), 500),
+        (
+            Answer::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>".to_vec()),
+            502,
+        ),
+        (
+            Answer::Raw(
+                b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+                    .to_vec(),
+            ),
+            502,
+        ),
+        (
+            Answer::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n[]".to_vec()),
+            502,
+        ),
+        (Answer::Raw(b"nonsense".to_vec()), 502),
+        (Answer::Endless, 502),
+    ] {
+        fake.answer("/projects", answer.clone());
+        // The sync goes on meanwhile and heals what these failures would trip.
+        let reply = get(&runtime, "/projects").await;
+        assert_eq!(reply.status, status, "{answer:?} {reply:?}");
+        assert!(reply.body["error"].is_string(), "{reply:?}");
+        assert!(!reply.text.contains("secret detail"));
+    }
+    fake.answer("/projects", Answer::Json(200, json!([])));
+    let healed = eventually("it answers again", async || {
+        let reply = get(&runtime, "/projects").await;
+        (reply.status == 200).then_some(reply)
+    });
+    assert_eq!(healed.await.body, json!([]));
+}
+
+#[tokio::test]
+async fn an_unreachable_membridge_is_502_and_disturbs_nothing() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    drop(fake);
+    assert_eq!(get(&runtime, "/projects").await.status, 502);
+    eventually("health tells of the failures", async || {
+        let health = runtime.api.get("/health").await.body;
+        let membridge = &health["membridge"];
+        let is_failing = membridge["consecutiveFailures"].as_i64() >= Some(5)
+            && membridge["connected"] == false
+            && membridge["lastError"].is_string();
+        (health["status"] == "ok" && is_failing).then_some(())
+    })
+    .await;
+    // Now it is left alone: the answer comes without asking.
+    let reply = get(&runtime, "/projects").await;
+    assert_eq!(reply.status, 502);
+    assert!(reply.text.contains("left alone"), "{reply:?}");
+    let id = runtime.api.submit(task("c")).await;
+    assert_eq!(runtime.api.task(&id).await["status"], "queued");
+}
+
+#[tokio::test]
+async fn agents_of_every_shape_become_workers_and_a_broken_one_harms_no_other() {
+    let fake = FakeMembridge::start().await;
+    fake.agents(json!([
+        {"name": "a", "url": "http://127.0.0.1:8001", "status": "online",
+         "registered_at": 1_695_440_414.2, "last_seen": 1_695_440_717.29},
+        {"name": "b", "status": "brand-new-status", "last_seen": null},
+        3,
+        {"name": ["not", "a", "name"]},
+        {"name": "x".repeat(200)},
+        {"node_id": "c", "status": "offline", "last_seen": 1_695_440_717_290_i64,
+         "capabilities": {"claude_cli": false, "max_concurrency": 4, "labels": ["gpu"]},
+         "obs_count": 7, "db_sha": "abc", "ip_addrs": ["10.0.0.1"]},
+        {"id": "d", "status": "unknown", "capabilities": "none", "max_concurrency": 2,
+         "labels": ["x"]},
+    ]));
+    let runtime = connected(&fake).await;
+    eventually("the last one is there", async || {
+        worker(&runtime, "d").await
+    })
+    .await;
+    let a = worker(&runtime, "a").await.unwrap();
+    assert_eq!(
+        (&a["status"], &a["url"]),
+        (&json!("online"), &json!("http://127.0.0.1:8001"))
+    );
+    assert_eq!(a["last_heartbeat"], 1_695_440_717_290_i64);
+    assert_eq!(worker(&runtime, "b").await.unwrap()["status"], "unknown");
+    let c = worker(&runtime, "c").await.unwrap();
+    assert_eq!(c["status"], "offline");
+    let capabilities = json!({"claude_cli": false, "max_concurrency": 4, "labels": ["gpu"]});
+    assert_eq!(c["capabilities"], capabilities);
+    assert_eq!((&c["obs_count"], &c["db_sha"]), (&json!(7), &json!("abc")));
+    let d = worker(&runtime, "d").await.unwrap();
+    assert_eq!(d["capabilities"]["max_concurrency"], 2);
+    let health = runtime.api.get("/health").await.body;
+    let sync = &health["membridge"]["lastSync"];
+    assert_eq!(sync["listed"], 7, "{health}");
+    assert_eq!(
+        sync["skipped"].as_array().map(Vec::len),
+        Some(3),
+        "{health}"
+    );
+    assert_eq!(health["membridge"]["connected"], true);
+    assert_eq!(health["membridge"]["consecutiveFailures"], 0);
+}
+
+#[tokio::test]
+async fn a_sync_takes_nothing_back_that_a_worker_said_of_itself() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let itself = json!({
+        "name": "w", "url": "http://10.0.0.7:8001", "agent_version": "0.4.0",
+        "capabilities": {"claude_cli": true, "max_concurrency": 5, "labels": ["gpu", "x86_64"]},
+    });
+    assert_eq!(runtime.api.post("/workers", itself).await.status, 201);
+    let before = worker(&runtime, "w").await.unwrap();
+    fake.agents(json!([
+        {"name": "w", "url": "http://elsewhere:1", "status": "unknown", "last_seen": null,
+         "capabilities": {"claude_cli": false, "max_concurrency": 1, "labels": []}},
+        {"name": "w2", "status": "error"},
+    ]));
+    eventually("the sync has seen both", async || {
+        worker(&runtime, "w2").await
+    })
+    .await;
+    assert_eq!(worker(&runtime, "w").await.unwrap(), before);
+    // It stays eligible.
+    let id = runtime.api.submit(task("c")).await;
+    let leased = runtime
+        .api
+        .post(&format!("/llm-tasks/{id}/lease"), json!({}))
+        .await;
+    assert_eq!(leased.status, 201, "{leased:?}");
+}
+
+#[tokio::test]
+async fn a_listed_worker_that_vanished_goes_offline_and_comes_back() {
+    let fake = FakeMembridge::start().await;
+    fake.agents(
+        json!([{"name": "gone", "status": "online"}, {"name": "beats", "status": "online"}]),
+    );
+    let runtime = connected(&fake).await;
+    eventually("both are there", async || worker(&runtime, "gone").await).await;
+    // A minute passes; one of them beats with us.
+    let session = json!({ "session_id": uuid::Uuid::new_v4(), "leases": [] });
+    fake.agents(json!([]));
+    let client = runtime.db().connect().await;
+    let polls = fake.count("/agents");
+    eventually("it is listed no more", async || {
+        (fake.count("/agents") > polls + 1).then_some(())
+    })
+    .await;
+    assert_eq!(
+        runtime
+            .api
+            .post("/workers/beats/beat", session)
+            .await
+            .status,
+        200
+    );
+    column(
+        &client,
+        "update bloom_private.worker set listed_at = listed_at - interval '61 s', \
+        last_seen_at = last_seen_at - interval '61 s' returning worker_id",
+    )
+    .await;
+    eventually("it is offline", async || {
+        (worker(&runtime, "gone").await?["status"] == "offline").then_some(())
+    })
+    .await;
+    assert_eq!(worker(&runtime, "beats").await.unwrap()["status"], "online");
+    fake.agents(json!([{"name": "gone", "status": "online"}]));
+    eventually("it is online again", async || {
+        (worker(&runtime, "gone").await?["status"] == "online").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_configured_address_is_used_until_one_is_stored() {
+    let (configured, stored) = (FakeMembridge::start().await, FakeMembridge::start().await);
+    let url = configured.url.clone();
+    let runtime = Runtime::start_with(|options| {
+        options.membridge.keyring = Some(keyring());
+        options.membridge.fallback = Some((url, Some(ADMIN_KEY.to_owned().into())));
+    })
+    .await;
+    assert_eq!(get(&runtime, "/projects").await.status, 200);
+    let config = runtime.api.get("/config").await.body;
+    assert_eq!(config["membridge_server_url"], configured.url);
+    assert_eq!(config["admin_key_masked"], "••••");
+    let body = json!({ "membridge_server_url": stored.url, "admin_key": ADMIN_KEY });
+    assert_eq!(runtime.api.post("/config", body).await.status, 200);
+    get(&runtime, "/projects").await;
+    assert_eq!(stored.count("/projects"), 1);
+}
