@@ -1,6 +1,8 @@
 //! The connection to Membridge: settings, proxy and sync, with one that answers as it should and
 //! one that does not.
 
+mod sync;
+
 use std::path::PathBuf;
 
 use bloom_runtime::secrets::Keyring;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use crate::fake_membridge::{ADMIN_KEY, Answer, FakeMembridge};
 use crate::pg::TestDb;
 use crate::runtime::{Reply, Runtime, eventually, options, task};
-use crate::sql_kit::{column, one};
+use crate::sql_kit::one;
 
 /// A path outside of `/api/runtime`.
 async fn get(runtime: &Runtime, path: &str) -> Reply {
@@ -52,11 +54,6 @@ async fn connected(fake: &FakeMembridge) -> Runtime {
     let reply = runtime.api.post("/config", body).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     runtime
-}
-
-async fn worker(runtime: &Runtime, name: &str) -> Option<Value> {
-    let reply = runtime.api.get(&format!("/workers/{name}")).await;
-    (reply.status == 200).then_some(reply.body)
 }
 
 #[tokio::test]
@@ -373,125 +370,6 @@ async fn an_unreachable_membridge_is_502_and_disturbs_nothing() {
     assert!(reply.text.contains("left alone"), "{reply:?}");
     let id = runtime.api.submit(task("c")).await;
     assert_eq!(runtime.api.task(&id).await["status"], "queued");
-}
-
-#[tokio::test]
-async fn agents_of_every_shape_become_workers_and_a_broken_one_harms_no_other() {
-    let fake = FakeMembridge::start().await;
-    fake.agents(json!([
-        {"name": "a", "url": "http://127.0.0.1:8001", "status": "online",
-         "registered_at": 1_695_440_414.2, "last_seen": 1_695_440_717.29},
-        {"name": "b", "status": "brand-new-status", "last_seen": null},
-        3,
-        {"name": ["not", "a", "name"]},
-        {"name": "x".repeat(200)},
-        {"node_id": "c", "status": "offline", "last_seen": 1_695_440_717_290_i64,
-         "capabilities": {"claude_cli": false, "max_concurrency": 4, "labels": ["gpu"]},
-         "obs_count": 7, "db_sha": "abc", "ip_addrs": ["10.0.0.1"]},
-        {"id": "d", "status": "unknown", "capabilities": "none", "max_concurrency": 2,
-         "labels": ["x"]},
-    ]));
-    let runtime = connected(&fake).await;
-    eventually("the last one is there", async || {
-        worker(&runtime, "d").await
-    })
-    .await;
-    let a = worker(&runtime, "a").await.unwrap();
-    assert_eq!(
-        (&a["status"], &a["url"]),
-        (&json!("online"), &json!("http://127.0.0.1:8001"))
-    );
-    assert_eq!(a["last_heartbeat"], 1_695_440_717_290_i64);
-    assert_eq!(worker(&runtime, "b").await.unwrap()["status"], "unknown");
-    let c = worker(&runtime, "c").await.unwrap();
-    assert_eq!(c["status"], "offline");
-    let capabilities = json!({"claude_cli": false, "max_concurrency": 4, "labels": ["gpu"]});
-    assert_eq!(c["capabilities"], capabilities);
-    assert_eq!((&c["obs_count"], &c["db_sha"]), (&json!(7), &json!("abc")));
-    let d = worker(&runtime, "d").await.unwrap();
-    assert_eq!(d["capabilities"]["max_concurrency"], 2);
-    let health = runtime.api.get("/health").await.body;
-    let sync = &health["membridge"]["lastSync"];
-    assert_eq!(sync["listed"], 7, "{health}");
-    assert_eq!(
-        sync["skipped"].as_array().map(Vec::len),
-        Some(3),
-        "{health}"
-    );
-    assert_eq!(health["membridge"]["connected"], true);
-    assert_eq!(health["membridge"]["consecutiveFailures"], 0);
-}
-
-#[tokio::test]
-async fn a_sync_takes_nothing_back_that_a_worker_said_of_itself() {
-    let fake = FakeMembridge::start().await;
-    let runtime = connected(&fake).await;
-    let itself = json!({
-        "name": "w", "url": "http://10.0.0.7:8001", "agent_version": "0.4.0",
-        "capabilities": {"claude_cli": true, "max_concurrency": 5, "labels": ["gpu", "x86_64"]},
-    });
-    assert_eq!(runtime.api.post("/workers", itself).await.status, 201);
-    let before = worker(&runtime, "w").await.unwrap();
-    fake.agents(json!([
-        {"name": "w", "url": "http://elsewhere:1", "status": "unknown", "last_seen": null,
-         "capabilities": {"claude_cli": false, "max_concurrency": 1, "labels": []}},
-        {"name": "w2", "status": "error"},
-    ]));
-    eventually("the sync has seen both", async || {
-        worker(&runtime, "w2").await
-    })
-    .await;
-    assert_eq!(worker(&runtime, "w").await.unwrap(), before);
-    // It stays eligible.
-    let id = runtime.api.submit(task("c")).await;
-    let leased = runtime
-        .api
-        .post(&format!("/llm-tasks/{id}/lease"), json!({}))
-        .await;
-    assert_eq!(leased.status, 201, "{leased:?}");
-}
-
-#[tokio::test]
-async fn a_listed_worker_that_vanished_goes_offline_and_comes_back() {
-    let fake = FakeMembridge::start().await;
-    fake.agents(
-        json!([{"name": "gone", "status": "online"}, {"name": "beats", "status": "online"}]),
-    );
-    let runtime = connected(&fake).await;
-    eventually("both are there", async || worker(&runtime, "gone").await).await;
-    // A minute passes; one of them beats with us.
-    let session = json!({ "session_id": uuid::Uuid::new_v4(), "leases": [] });
-    fake.agents(json!([]));
-    let client = runtime.db().connect().await;
-    let polls = fake.count("/agents");
-    eventually("it is listed no more", async || {
-        (fake.count("/agents") > polls + 1).then_some(())
-    })
-    .await;
-    assert_eq!(
-        runtime
-            .api
-            .post("/workers/beats/beat", session)
-            .await
-            .status,
-        200
-    );
-    column(
-        &client,
-        "update bloom_private.worker set listed_at = listed_at - interval '61 s', \
-        last_seen_at = last_seen_at - interval '61 s' returning worker_id",
-    )
-    .await;
-    eventually("it is offline", async || {
-        (worker(&runtime, "gone").await?["status"] == "offline").then_some(())
-    })
-    .await;
-    assert_eq!(worker(&runtime, "beats").await.unwrap()["status"], "online");
-    fake.agents(json!([{"name": "gone", "status": "online"}]));
-    eventually("it is online again", async || {
-        (worker(&runtime, "gone").await?["status"] == "online").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Every verb with its arguments: a value that is right, and what kind of value is wrong.
 
+mod upkeep;
+
 /// A verb as `select * from bloom.NAME(ARGS)`.
 pub struct Verb {
     /// Its name.
@@ -161,8 +163,8 @@ pub fn verbs() -> Vec<Verb> {
     let mut all = tasks();
     all.extend(leases());
     all.extend(workers());
-    all.extend(readers());
-    all.extend(keepers());
+    all.extend(upkeep::readers());
+    all.extend(upkeep::keepers());
     all
 }
 
@@ -369,146 +371,6 @@ fn workers() -> Vec<Verb> {
         verb(
             "queue_resume",
             vec![arg("queue", "'q'", Arg::Name(128)), options(&[])],
-        ),
-    ]
-}
-
-fn readers() -> Vec<Verb> {
-    let before = || arg("before", "null", Arg::Maybe);
-    vec![
-        verb("task_get", vec![task()]),
-        verb(
-            "task_get_many",
-            vec![arg("task_ids", "'{}'", Arg::Some(&["null"]))],
-        ),
-        verb(
-            "task_list",
-            vec![
-                arg("status", "null", Arg::Maybe),
-                limit(1000),
-                before(),
-                bare_options(&[
-                    ("context_id", Opt::Text(512)),
-                    ("queue", Opt::Text(128)),
-                    ("agent_slug", Opt::Text(255)),
-                    ("worker_id", Opt::Text(128)),
-                ]),
-            ],
-        ),
-        verb(
-            "task_reach",
-            vec![arg("status", "null", Arg::Maybe), before()],
-        ),
-        verb("task_result", vec![arg("task_id", "'%D'", Arg::Id)]),
-        verb("task_attempts", vec![task()]),
-        verb("task_events", vec![task(), arg("after", "0", Arg::Maybe)]),
-        verb("task_explain", vec![task()]),
-        verb(
-            "lease_list",
-            vec![arg("status", "null", Arg::Maybe), limit(1000), before()],
-        ),
-        verb("artifact_get", vec![arg("artifact_id", "'%A'", Arg::Id)]),
-        verb(
-            "artifact_list",
-            vec![arg("task_id", "null", Arg::Maybe), limit(1000), before()],
-        ),
-        verb(
-            "audit_list",
-            vec![
-                limit(1000),
-                arg("before_xid", "null", Arg::Maybe),
-                arg("before_seq", "null", Arg::Maybe),
-                bare_options(&[("subject", Opt::Text(300))]),
-            ],
-        ),
-        verb(
-            "audit_read",
-            vec![
-                arg("after_xid", "'0'", Arg::Some(&["null"])),
-                arg("after_seq", "0", Arg::Some(&["null"])),
-                limit(10000),
-            ],
-        ),
-        verb("stats", vec![]),
-    ]
-}
-
-fn keepers() -> Vec<Verb> {
-    let days = |name| arg(name, "30", Arg::Int(1, 3650));
-    vec![
-        verb("setting_get", vec![arg("key", "'k'", Arg::Maybe)]),
-        verb(
-            "audit_note",
-            vec![
-                arg("action", "'done'", Arg::Name(64)),
-                arg(
-                    "subject",
-                    "'thing/1'",
-                    Arg::Some(&["null", "''", "'x/'", "'thing'", "'/x'"]),
-                ),
-                arg("detail", "'{}'", Arg::Some(&["'3'", "'[]'"])),
-                options(&[]),
-            ],
-        ),
-        verb(
-            "worker_sync",
-            vec![
-                arg("agents", "'[]'", Arg::Some(&["null", "'{}'", "'3'"])),
-                options(&[("silent_seconds", Opt::Int(1, 86_400))]),
-            ],
-        ),
-        verb(
-            "setting_set",
-            vec![
-                arg("key", "'k'", Arg::Name(128)),
-                arg("value", "'1'", Arg::Some(&["to_jsonb(repeat('x', 65536))"])),
-                options(&[("audit", Opt::Text(64)), ("subject", Opt::Text(200))]),
-            ],
-        ),
-        verb(
-            "key_create",
-            vec![
-                arg("name", "'n'", Arg::Name(128)),
-                arg("prefix", "'p'", Arg::Name(16)),
-                arg("hash", "sha256('y')", Arg::Some(HASH)),
-                arg("scopes", "'{reader}'", Arg::Some(SCOPES)),
-                options(&[("expires_at", Opt::Time)]),
-            ],
-        ),
-        verb("key_find", vec![arg("hash", "sha256('x')", Arg::Maybe)]),
-        verb("key_list", vec![]),
-        verb(
-            "key_revoke",
-            vec![arg("key_id", "'%K'", Arg::Id), options(&[])],
-        ),
-        verb("status_fold", vec![]),
-        verb(
-            "lane_advance",
-            vec![arg("stride", "1", Arg::Int(0, 1_000_000))],
-        ),
-        verb(
-            "waiting_mark",
-            vec![
-                arg("service_id", "gen_random_uuid()", Arg::Some(&["null"])),
-                arg("seconds", "1", Arg::Int(0, 3600)),
-            ],
-        ),
-        verb(
-            "waiting_wake",
-            vec![
-                arg("lanes", "'[]'", Arg::Some(LANES)),
-                arg("service_id", "null", Arg::Maybe),
-            ],
-        ),
-        verb("lane_ready", vec![]),
-        verb("partition_ensure", vec![arg("weeks", "1", Arg::Int(0, 52))]),
-        verb(
-            "retention_run",
-            vec![
-                days("finished_days"),
-                days("event_days"),
-                days("artifact_days"),
-            ],
         ),
     ]
 }
