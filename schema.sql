@@ -131,6 +131,8 @@ create type bloom_private.completion as (
     artifact_type text,
     artifact_tags text[],
     retryable boolean,
+    conversation jsonb,
+    stopped jsonb,
     worker_id text,
     actor text,
     digest bytea,
@@ -216,6 +218,20 @@ create table bloom_private.context_slot (
     task_id uuid not null
 );
 
+-- The conversation that a context's last successful task left behind: the CLI's session, and the
+-- worker that has it. Only an accepted success moves it.
+create table bloom_private.context_session (
+    context_id text primary key,
+    session_id text not null check (char_length(session_id) between 1 and 200),
+    worker_id text not null,
+    task_id uuid not null,
+    lease_id uuid not null,
+    fence integer not null,
+    updated_at timestamptz not null
+);
+create index context_session_worker on bloom_private.context_session (worker_id, updated_at);
+create index context_session_age on bloom_private.context_session (updated_at);
+
 create table bloom_private.lease (
     task_id uuid primary key,
     queue text not null,
@@ -245,7 +261,9 @@ create table bloom_private.lease (
     cancel_delivered_at timestamptz,
     cancel_deadline timestamptz,
     check (status = 'leased' or running_at is not null),
-    check ((cancel_requested_at is null) = (cancel_deadline is null))
+    check ((cancel_requested_at is null) = (cancel_deadline is null)),
+    check (cancel_delivered_at is null or cancel_requested_at is not null),
+    check (cancel_delivered_at >= cancel_requested_at)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0);
 create index lease_worker on bloom_private.lease (worker_id);
@@ -270,7 +288,13 @@ create table bloom_private.finished (
     finished_at timestamptz not null default clock_timestamp(),
     cancel_requested_at timestamptz,
     cancel_delivered_at timestamptz,
-    check (status <> 'completed' or lease_id is not null)
+    cancel_stopped_at timestamptz,
+    check (status <> 'completed' or lease_id is not null),
+    constraint cancel_goes_step_by_step check (cancel_delivered_at >= cancel_requested_at
+        and (cancel_requested_at is not null
+            or num_nonnulls(cancel_delivered_at, cancel_stopped_at) = 0)
+        and cancel_stopped_at >= greatest(cancel_requested_at, cancel_delivered_at)
+        and finished_at >= greatest(cancel_requested_at, cancel_delivered_at, cancel_stopped_at))
 ) partition by range (task_id);
 create table bloom_private.finished_default partition of bloom_private.finished default;
 create index finished_status on bloom_private.finished (status, task_id);
@@ -302,9 +326,15 @@ create table bloom_private.attempt (
     digest bytea,
     cancel_requested_at timestamptz,
     cancel_delivered_at timestamptz,
+    cancel_stopped_at timestamptz,
     primary key (task_id, fence),
     check ((result_status is null) = (digest is null)),
-    check ((result_status is null) = (artifact_id is null))
+    check ((result_status is null) = (artifact_id is null)),
+    constraint cancel_goes_step_by_step check (cancel_delivered_at >= cancel_requested_at
+        and (cancel_requested_at is not null
+            or num_nonnulls(cancel_delivered_at, cancel_stopped_at) = 0)
+        and cancel_stopped_at >= greatest(cancel_requested_at, cancel_delivered_at)
+        and ended_at >= greatest(cancel_requested_at, cancel_delivered_at, cancel_stopped_at))
 ) partition by range (task_id);
 create table bloom_private.attempt_default partition of bloom_private.attempt default;
 create index attempt_outcome on bloom_private.attempt (outcome, lease_id);
@@ -322,6 +352,18 @@ create table bloom_private.artifact (
 ) partition by range (artifact_id);
 create table bloom_private.artifact_default partition of bloom_private.artifact default;
 create index artifact_task on bloom_private.artifact (task_id);
+
+-- What programs print while they run, piece by piece. position counts the bytes of a lease's log
+-- before this piece. Weeks are dropped with their tasks.
+create table bloom_private.task_log (
+    task_id uuid not null,
+    fence integer not null,
+    position bigint not null check (position >= 0),
+    at timestamptz not null default clock_timestamp(),
+    text text not null,
+    primary key (task_id, fence, position)
+) partition by range (task_id);
+create table bloom_private.task_log_default partition of bloom_private.task_log default;
 
 -- The event log: audit trail, outbox and history. Readers follow (xid, seq) and stop below
 -- pg_snapshot_xmin(pg_current_snapshot()): what is below it has ended, so nothing appears behind
@@ -397,6 +439,8 @@ create table bloom_private.worker (
     source text not null default 'direct' check (source in ('direct', 'membridge')),
     listed_at timestamptz,
     vanished boolean not null default false,
+    -- What it named at its registration; see credential_of for those that named nothing.
+    credential text check (char_length(credential) between 1 and 128),
     registered_at timestamptz not null default now(),
     last_seen_at timestamptz
 );
@@ -421,12 +465,22 @@ create table bloom_private.worker_session (
 ) with (fillfactor = 30, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 create index worker_session_worker on bloom_private.worker_session (worker_id);
 
--- The last progress that a running task's worker reported; gone when the lease ends.
+-- Credentials whose usage limit was reached: until when no worker that has one gets work.
+create table bloom_private.credential (
+    name text primary key check (char_length(name) between 1 and 135),
+    exhausted_until timestamptz not null,
+    reason text,
+    reported_by text not null,
+    reported_at timestamptz not null
+);
+
+-- The last progress and usage that a running task's worker reported; gone when the lease ends.
 create unlogged table bloom_private.progress (
     task_id uuid primary key,
     lease_id uuid not null,
     at timestamptz not null,
-    progress jsonb not null
+    progress jsonb,
+    usage jsonb
 );
 
 -- Service processes in which somebody waits for work. Submissions through SQL notify only then.
@@ -480,9 +534,12 @@ create type bloom.task_row as (
     reason text,
     cancel_requested_at timestamptz,
     cancel_delivered_at timestamptz,
+    cancel_stopped_at timestamptz,
     idempotency_key text,
     created_by text,
-    progress jsonb
+    progress jsonb,
+    usage jsonb,
+    context_worker_id text
 );
 
 create type bloom.lease_grant as (
@@ -512,6 +569,7 @@ create type bloom.lease_grant as (
     max_crashes smallint,
     ver integer,
     epoch integer,
+    conversation jsonb,
     replayed boolean
 );
 
@@ -551,7 +609,27 @@ create type bloom.worker_row as (
     install_method text,
     draining boolean,
     live_contexts text[],
+    credential text,
+    credential_exhausted_until timestamptz,
     created boolean
+);
+
+create type bloom.log_row as (
+    fence integer,
+    attempt smallint,
+    lease_id uuid,
+    "position" bigint,
+    at timestamptz,
+    text text
+);
+
+create type bloom.credential_row as (
+    credential text,
+    exhausted_until timestamptz,
+    reason text,
+    reported_by text,
+    reported_at timestamptz,
+    workers text[]
 );
 
 create type bloom.attempt_row as (
@@ -571,7 +649,8 @@ create type bloom.attempt_row as (
     metrics jsonb,
     artifact_id uuid,
     cancel_requested_at timestamptz,
-    cancel_delivered_at timestamptz
+    cancel_delivered_at timestamptz,
+    cancel_stopped_at timestamptz
 );
 
 create type bloom.queue_row as (

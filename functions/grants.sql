@@ -14,15 +14,16 @@ grant execute on function
     bloom.lease_next(text, uuid, integer, integer, jsonb),
     bloom.lease_start(uuid, uuid, jsonb), bloom.lease_heartbeat(uuid, uuid, jsonb),
     bloom.lease_extend(uuid, uuid, integer, jsonb),
-    bloom.lease_complete(uuid, uuid, text, text, jsonb), bloom.lease_release(uuid, uuid, jsonb)
+    bloom.lease_complete(uuid, uuid, text, text, jsonb), bloom.lease_release(uuid, uuid, jsonb),
+    bloom.task_log_append(uuid, uuid, bigint, text, jsonb)
 to bloom_worker;
 
 grant execute on function
     bloom.task_get(uuid), bloom.task_get_many(uuid[]), bloom.task_list(text, integer, uuid, jsonb),
     bloom.task_reach(text, uuid), bloom.task_result(uuid),
-    bloom.task_attempts(uuid), bloom.task_events(uuid, integer), bloom.task_explain(uuid),
+    bloom.task_attempts(uuid), bloom.task_log_read(uuid, integer, bigint, integer), bloom.task_events(uuid, integer), bloom.task_explain(uuid),
     bloom.lease_list(text, integer, uuid), bloom.lease_overdue(integer),
-    bloom.worker_get(text), bloom.worker_list(), bloom.queue_list(),
+    bloom.worker_get(text), bloom.worker_list(), bloom.queue_list(), bloom.credential_list(),
     bloom.artifact_get(uuid), bloom.artifact_list(uuid, integer, uuid),
     bloom.audit_list(integer, xid8, bigint, jsonb), bloom.audit_read(xid8, bigint, integer),
     bloom.stats()

@@ -47,14 +47,23 @@
 
 -- Group: Leases
 \ir _internal/lease_expiry.sql
+\ir _internal/lease_end.sql
+\ir _internal/cancel_is_proven.sql
 \ir _internal/lease_shown.sql
 \ir _internal/lease_named.sql
 \ir _internal/lease_refuse.sql
+\ir _internal/conversation_shown.sql
+\ir _internal/conversation_store.sql
 \ir _internal/lease_grants.sql
 \ir _internal/lease_requested.sql
 \ir _internal/lease_take.sql
 \ir _internal/queue_room.sql
 \ir _internal/lanes_open.sql
+\ir _internal/credential_of.sql
+\ir _internal/credential_until.sql
+\ir _internal/credential_exhaust.sql
+\ir _internal/limit_read.sql
+\ir _internal/worker_is_live.sql
 \ir _internal/claim_lane.sql
 \ir _internal/claim_own.sql
 \ir _internal/session_touch.sql
@@ -67,6 +76,8 @@
 \ir _internal/leases_return.sql
 \ir _internal/backoff.sql
 \ir _internal/metrics_read.sql
+\ir _internal/conversation_read.sql
+\ir _internal/stopped_read.sql
 \ir _internal/completion_read.sql
 \ir _internal/completion_replay.sql
 \ir _internal/completion_store.sql
@@ -76,6 +87,7 @@
 \ir _internal/worker_options_check.sql
 \ir _internal/beat_leases.sql
 \ir _internal/beat_marks.sql
+\ir _internal/usage_read.sql
 \ir _internal/progress_store.sql
 
 -- Group: Reading
@@ -85,6 +97,8 @@
 \ir _internal/explain_deferred.sql
 \ir _internal/explain_parked.sql
 \ir _internal/explain_lease.sql
+\ir _internal/explain_finished.sql
+\ir _internal/explain_used_up.sql
 \ir _internal/explain_next.sql
 \ir _internal/explain_ready.sql
 
@@ -96,6 +110,7 @@
 \ir _internal/retention_tasks.sql
 \ir _internal/retention_events.sql
 \ir _internal/retention_artifacts.sql
+\ir _internal/retention_conversations.sql
 
 -- Group: Verbs: submitting and steering tasks
 \ir task/task_submit_many.sql
@@ -128,6 +143,10 @@
 \ir worker/worker_get.sql
 \ir worker/worker_list.sql
 
+-- Group: Verbs: credentials
+\ir credential/credential_list.sql
+\ir credential/credential_clear.sql
+
 -- Group: Verbs: queues
 \ir queue/queue_list.sql
 \ir queue/queue_configure.sql
@@ -137,6 +156,8 @@
 -- Group: Verbs: reading
 \ir task/task_get.sql
 \ir task/task_get_many.sql
+\ir task/task_log_append.sql
+\ir task/task_log_read.sql
 \ir task/task_list.sql
 \ir task/task_reach.sql
 \ir task/task_result.sql

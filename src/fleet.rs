@@ -75,6 +75,7 @@ fn candidate(worker: Worker) -> Candidate {
         max_concurrency: u32::try_from(worker.max_concurrency).unwrap_or(0),
         active: u32::try_from(worker.active).unwrap_or(0),
         last_seen_ms: worker.last_seen_at,
+        exhausted_until_ms: worker.credential_exhausted_until,
         live_contexts: worker.live_contexts.into_iter().collect(),
         labels: worker.labels,
         id: worker.id,

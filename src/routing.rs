@@ -14,6 +14,8 @@ pub struct Need<'a> {
     pub context_id: &'a str,
     /// Labels that the worker must have, all of them.
     pub requires: &'a [String],
+    /// The worker that has the conversation of its context.
+    pub conversation_worker: Option<&'a str>,
 }
 
 /// A worker as the snapshot shows it.
@@ -35,6 +37,9 @@ pub struct Candidate {
     pub active: u32,
     /// Its last beat, in milliseconds of the database's clock; `None` when it never beat.
     pub last_seen_ms: Option<i64>,
+    /// Until when its credential has reached its usage limit, in milliseconds of the database's
+    /// clock; `None` when it has not.
+    pub exhausted_until_ms: Option<i64>,
     /// Contexts of the leases that it holds.
     pub live_contexts: BTreeSet<String>,
 }
@@ -54,13 +59,14 @@ impl Candidate {
         self.online
             && !self.draining
             && self.claude_cli
+            && self.exhausted_until_ms.is_none()
             && self.free() > 0
             && self.offers(need.requires)
     }
 }
 
-/// The workers that may take the task, best first: those that hold a live lease of its context,
-/// then by most free slots, then by freshest beat; the id settles ties, so the answer does not
+/// The workers that may take the task, best first: those that hold a live lease of its context, then
+/// the one that has its conversation, then by most free slots, then by freshest beat; the id settles ties, so the answer does not
 /// depend on the order of the snapshot.
 #[must_use]
 pub fn rank<'a>(need: &Need<'_>, workers: &'a [Candidate]) -> Vec<&'a str> {
@@ -73,6 +79,7 @@ pub fn rank<'a>(need: &Need<'_>, workers: &'a [Candidate]) -> Vec<&'a str> {
         // `None` sorts below every time, so a worker that never beat comes last.
         (
             Reverse(sticky),
+            Reverse(need.conversation_worker == Some(worker.id.as_str())),
             Reverse(worker.free()),
             Reverse(worker.last_seen_ms),
             worker.id.as_str(),
@@ -104,6 +111,13 @@ pub enum WhyNone {
         /// So many.
         matching: usize,
     },
+    /// All of those have reached the usage limit of their credential.
+    AllExhausted {
+        /// So many.
+        matching: usize,
+        /// The first is free again then, in epoch milliseconds.
+        until_ms: i64,
+    },
     /// All of those are full.
     AllFull {
         /// So many.
@@ -121,6 +135,7 @@ impl WhyNone {
             Self::NoneCapable => "no_worker_capable",
             Self::MissingLabels { .. } => "no_worker_with_labels",
             Self::AllDraining { .. } => "all_workers_draining",
+            Self::AllExhausted { .. } => "all_workers_exhausted",
             Self::AllFull { .. } => "all_workers_full",
         }
     }
@@ -140,6 +155,11 @@ impl fmt::Display for WhyNone {
             }
             Self::AllDraining { matching: 1 } => f.write_str("1 worker matches and is draining"),
             Self::AllDraining { matching } => write!(f, "{matching} workers match, all draining"),
+            Self::AllExhausted { matching, until_ms } => write!(
+                f,
+                "{matching} matching, but the usage limit of every credential is reached until \
+                 {until_ms}"
+            ),
             Self::AllFull { matching: 1 } => f.write_str("1 worker matches and is full"),
             Self::AllFull { matching } => write!(f, "{matching} workers match, all full"),
         }
@@ -174,6 +194,17 @@ pub fn why_none(need: &Need<'_>, workers: &[Candidate]) -> Option<WhyNone> {
     left.retain(|worker| !worker.draining);
     if left.is_empty() {
         return Some(WhyNone::AllDraining { matching });
+    }
+    let matching = left.len();
+    let soonest = left
+        .iter()
+        .filter_map(|worker| worker.exhausted_until_ms)
+        .min();
+    left.retain(|worker| worker.exhausted_until_ms.is_none());
+    if left.is_empty()
+        && let Some(until_ms) = soonest
+    {
+        return Some(WhyNone::AllExhausted { matching, until_ms });
     }
     let matching = left.len();
     left.retain(|worker| worker.free() > 0);

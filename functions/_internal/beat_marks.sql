@@ -9,7 +9,7 @@ begin
     update lease
        set ver = ver + 1, cause = 'cancel_delivered', prior = status,
            actor = actor_of_worker(p_worker_id),
-           cancel_delivered_at = clock_timestamp()
+           cancel_delivered_at = greatest(clock_timestamp(), cancel_requested_at)
      where worker_id = p_worker_id and session_id = p_session_id and lease_id = any (p_ids)
        and cancel_requested_at is not null and cancel_delivered_at is null;
     update lease

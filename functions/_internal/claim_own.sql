@@ -3,11 +3,18 @@ create or replace function bloom_private.claim_own(
     p_ttl_seconds integer, p_request_id uuid, p_actor text
 ) returns uuid[]
 language plpgsql volatile as $$
--- Takes ready tasks of the contexts that this worker is busy with already. Queues with a limit are
--- left to claim_lane, which counts them.
+-- Takes ready tasks of the contexts that this worker is busy with already, and of those whose
+-- conversation it has while nobody else is busy with them (the 50 latest: a bound for the hot
+-- path). Queues with a limit are left to claim_lane, which counts them.
 declare
-    v_contexts text[] := array(select distinct context_id from lease
-        where worker_id = p_worker_id);
+    v_contexts text[] := array(
+        select context_id from lease where worker_id = p_worker_id
+        union
+        select c.context_id
+          from (select s.context_id from context_session s where s.worker_id = p_worker_id
+                 order by s.updated_at desc limit 50) c
+         where (select l.worker_id from lease l where l.context_id = c.context_id
+                   and l.worker_id <> p_worker_id limit 1) is null);
     v_rows tid[];
 begin
     if cardinality(v_contexts) = 0 then
@@ -28,4 +35,4 @@ begin
 end
 $$;
 comment on function bloom_private.claim_own(text, text[], text[], integer, uuid, integer, uuid,
-    text) is 'Leases ready tasks of the contexts that a worker is busy with.';
+    text) is 'Leases ready tasks of a worker''s own contexts.';

@@ -7,7 +7,7 @@ declare
     v completion;
 begin
     perform check_options(p_options, array['error_message', 'metrics', 'artifact_type',
-        'artifact_tags', 'retryable', 'worker_id', 'actor']);
+        'artifact_tags', 'retryable', 'conversation', 'stopped', 'worker_id', 'actor']);
     if p_status is null then
         perform refuse_field('status', 'Required');
     elsif p_status not in ('success', 'error') then
@@ -25,10 +25,13 @@ begin
     perform check_text('artifact_type', v.artifact_type, 1, 128);
     v.artifact_tags := option_texts(p_options, 'artifact_tags', '{}', 100, 256);
     v.retryable := option_boolean(p_options, 'retryable', true);
+    v.conversation := conversation_read(p_options -> 'conversation');
+    v.stopped := stopped_read(p_options -> 'stopped');
     v.worker_id := option_text(p_options, 'worker_id', null, 128);
     v.actor := case when p_options ? 'actor' then actor(p_options) end;
     v.digest := sha256(convert_to(jsonb_build_array(p_status, v.error_message, v.metrics,
-        v.artifact_type, v.artifact_tags, p_output is null)::text, 'UTF8')
+        v.artifact_type, v.artifact_tags, p_output is null, v.conversation,
+            v.stopped)::text, 'UTF8')
         || sha256(convert_to(coalesce(p_output, ''), 'UTF8')));
     v.artifact_id := uuid_v7();
     v.at := clock_timestamp();

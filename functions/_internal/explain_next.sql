@@ -5,18 +5,23 @@ language sql stable as $$
 -- or it is about to be taken.
 select case when p.worker_id is not null
     then jsonb_build_object('reason', 'pinned', 'sentence',
-        format('Worker %s is busy with the same context; it has first choice until %s',
-            p.worker_id, time_text(p.until)))
+        format('Worker %s %s; it has first choice until %s', p.worker_id,
+            case when p.is_busy then 'is busy with the same context'
+                 else 'has the conversation of this context' end, time_text(p.until)))
     else jsonb_build_object('reason', 'next', 'sentence',
         format('%s can take it now; it waits for one of them to ask',
             case p_free when 1 then '1 worker' else p_free || ' workers' end)) end
-  from (select) one
+  from (select t.updated_at + make_interval(secs => q.pin_wait_ms / 1000.0) as until
+          from queue q where q.name = t.queue) q
   left join lateral (
-       select l.worker_id, t.updated_at + make_interval(secs => q.pin_wait_ms / 1000.0) as until
-         from lease l join queue q on q.name = t.queue
-        where l.context_id = t.context_id
-          and t.updated_at + make_interval(secs => q.pin_wait_ms / 1000.0) > clock_timestamp()
-        limit 1) p on true
+       select h.worker_id, h.is_busy, q.until
+         from (select l.worker_id, true as is_busy from lease l
+                where l.context_id = t.context_id
+               union all
+               select s.worker_id, false from context_session s
+                where s.context_id = t.context_id and worker_is_live(s.worker_id, t.requires)) h
+        where q.until > clock_timestamp()
+        order by h.is_busy desc limit 1) p on true
 $$;
 comment on function bloom_private.explain_next(bloom.task_row, bigint) is
     'Explains a ready task for which workers are free.';

@@ -1,5 +1,5 @@
 create or replace function bloom_private.lanes_open(p_labels text[], p_queues text[])
-returns table (lane_id integer, mark bigint, queue text, max_running integer,
+returns table (lane_id integer, mark bigint, queue text, requires text[], max_running integer,
     pin_wait_ms integer, aging_seconds integer, waited_ms bigint)
 language plpgsql stable as $$
 #variable_conflict use_column
@@ -8,8 +8,8 @@ language plpgsql stable as $$
 -- that came back before others; then the longest wait.
 begin
     return query
-    select l.lane_id, l.mark, q.name, q.max_running, q.pin_wait_ms, q.aging_seconds,
-           head.waited_ms
+    select l.lane_id, l.mark, q.name, l.requires, q.max_running, q.pin_wait_ms,
+           q.aging_seconds, head.waited_ms
       from lane l
       join queue q on q.name = l.queue
      cross join lateral (

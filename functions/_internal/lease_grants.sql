@@ -7,7 +7,9 @@ begin
     select l.lease_id, l.task_id, l.worker_id, l.session_id, l.started_at, lease_expiry(l),
         l.ttl_seconds, l.last_heartbeat, l.fence, l.attempts, l.status, t.context_id, t.agent_slug,
         t.prompt, t.context_hints, t.policy, t.desired_format, t.created_at, t.max_attempts,
-        t.queue, t.priority, t.requires, l.crashes, t.max_crashes, l.ver, l.epoch, p_replayed
+        t.queue, t.priority, t.requires, l.crashes, t.max_crashes, l.ver, l.epoch,
+        (select conversation_shown(s) from context_session s where s.context_id = t.context_id),
+        p_replayed
       from lease l join task t on t.task_id = l.task_id
      where l.task_id = any (p_tasks)
      order by l.lease_id;

@@ -4,22 +4,25 @@ create or replace function bloom_private.leases_return(
 language plpgsql volatile as $$
 -- The next state of tasks whose leases ended without a result (the caller has deleted them):
 -- cancelled where that was asked for, dead where a counter is used up, else ready again, ahead of
--- the queue. p_burned: the attempt counts and is a crash; otherwise it is given back.
+-- the queue. p_burned: the attempt counts and is a crash; otherwise it is given back. p_detail: for
+-- the audit trail; stopped in it says how the processes ended.
 -- Lock order: worker_slot, queue_slot, context_slot. Writes: attempt, finished, ready, event.
 declare
     v_over uuid[];
 begin
-    perform attempts_record(p_leases, p_cause, p_detail ->> 'reason');
+    perform attempts_record(p_leases, p_cause, p_detail);
     perform slots_free(p_leases);
     with ended as (
         insert into finished (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
-            prior, actor, lease_id, worker_id, detail, cancel_requested_at, cancel_delivered_at)
+            prior, actor, lease_id, worker_id, detail, finished_at, cancel_requested_at,
+            cancel_delivered_at, cancel_stopped_at)
         select l.task_id, l.queue, s.status, l.ver + 1, l.epoch, l.fence, l.attempts,
             l.crashes + p_burned::integer, s.status, l.status, p_actor, l.lease_id, l.worker_id,
             coalesce(p_detail, '{}') || jsonb_build_object('after', p_cause, 'reason', s.reason),
-            l.cancel_requested_at, l.cancel_delivered_at
+            e.at, l.cancel_requested_at, l.cancel_delivered_at,
+            case when cancel_is_proven(l, p_detail) then e.at end
           from unnest(p_leases) l join task t using (task_id),
-               lateral lease_fate(l, t, p_burned) s
+               lateral lease_fate(l, t, p_burned, p_detail) s, lateral lease_end(l) e(at)
          where s.status <> 'queued'
         returning task_id
     )

@@ -3,7 +3,7 @@ returns boolean
 language plpgsql volatile as $$
 -- The partition of p_parent for the week that begins on p_week; false where it exists, or where
 -- the default partition already holds rows of that week (they stay there). A week of tasks has all
--- three of task, finished and attempt, or none: task's default decides. Attached rather than
+-- four of task, finished, attempt and task_log, or none: task's default decides. Attached rather than
 -- created in place: that leaves readers and writers of the parent alone.
 declare
     v_name text := p_parent || to_char(p_week, '_YYYYMMDD');
@@ -24,7 +24,8 @@ begin
         v_to := uuid_floor((p_week + 7)::timestamptz);
     end if;
     execute format('select exists (select from bloom_private.%I where %I >= %L and %I < %L)',
-        case when p_parent in ('finished', 'attempt') then 'task' else p_parent end || '_default',
+        case when p_parent in ('finished', 'attempt', 'task_log') then 'task' else p_parent end
+            || '_default',
         v_key, v_from, v_key, v_to) into v_used;
     if v_used then
         return false;

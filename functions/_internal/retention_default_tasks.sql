@@ -14,6 +14,7 @@ begin
      where task_id = any (v_ids) group by 1, 2
     on conflict (queue, status) do update set tasks = c.tasks + excluded.tasks;
     delete from finished_default where task_id = any (v_ids);
+    delete from task_log_default where task_id = any (v_ids);
     delete from attempt_default where task_id = any (v_ids);
     delete from task_default where task_id = any (v_ids);
     delete from idempotency where task_id = any (v_ids);

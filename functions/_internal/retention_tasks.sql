@@ -23,8 +23,9 @@ begin
          where task_id >= v_from and task_id < v_to group by 1, 2
         on conflict (queue, status) do update set tasks = c.tasks + excluded.tasks;
         delete from idempotency where task_id >= v_from and task_id < v_to;
-        execute format('drop table if exists bloom_private.%I, bloom_private.%I, bloom_private.%I',
-            'finished' || v_suffix, 'attempt' || v_suffix, 'task' || v_suffix);
+        execute format('drop table if exists bloom_private.%I, bloom_private.%I, bloom_private.%I,
+            bloom_private.%I', 'finished' || v_suffix, 'attempt' || v_suffix,
+            'task_log' || v_suffix, 'task' || v_suffix);
         return array['task' || v_suffix];
     end loop;
     return '{}';

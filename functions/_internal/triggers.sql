@@ -25,7 +25,7 @@ begin
     for v_table in
         select c.relname
           from unnest(array['ready', 'deferred', 'parked', 'lease', 'finished', 'task', 'attempt',
-                   'artifact', 'event']) t
+                   'task_log', 'artifact', 'event']) t
          cross join lateral (
                select ('bloom_private.' || t)::regclass as oid
                union all

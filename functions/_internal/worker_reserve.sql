@@ -12,8 +12,12 @@ begin
                     when w.draining then 'is draining'
                     when not w.claude_cli then 'cannot run tasks'
                     when not p_requires <@ w.labels then 'lacks a required label'
+                    when c.exhausted_until > clock_timestamp()
+                        then format('has used up credential %s until %s', c.name,
+                            time_text(c.exhausted_until))
                end into v_reason
-          from worker w where w.worker_id = v_worker_id;
+          from worker w left join credential c on c.name = credential_of(w)
+         where w.worker_id = v_worker_id;
         if not found then
             v_reason := 'is not registered';
         end if;

@@ -10,7 +10,7 @@ select w.worker_id, w.url, w.status, w.claude_cli, s.max_concurrency, w.labels,
     w.install_method, w.draining,
     case when s.active > 0 then array(select distinct l.context_id from lease l
         where l.worker_id = w.worker_id order by 1) else '{}' end,
-    null::boolean
+    credential_of(w), credential_until(credential_of(w)), null::boolean
   from worker w join worker_slot s on s.worker_id = w.worker_id
  where p_worker_id is null or w.worker_id = p_worker_id
  order by w.registered_at desc, w.worker_id

@@ -13,10 +13,14 @@ set plan_cache_mode = force_generic_plan as $$
 -- The same call again answers the same (replayed true).
 --   p_lease_id  may be null for the service: then the current lease, while it has not run out
 --   p_options   error_message, metrics {duration_ms, tokens_used}, artifact_type ("LLM_RESULT"),
---               artifact_tags, retryable (true), worker_id (must be the lease's), actor
--- Lock order: lease, worker_slot, queue_slot, context_slot. Writes: lease, artifact, attempt,
--- finished | deferred, event. Raises RT400, RT404, RT409 lease_lost | wrong_status |
--- already_completed.
+--               artifact_tags, retryable (true), worker_id (must be the lease's), actor,
+--               conversation {session_id, how: new | resumed | forked | moved}: what a success
+--               leaves to the next task of its context,
+--               stopped {tree_gone, signal: none | SIGTERM | SIGKILL, processes}: how the
+--               process tree ended; where a cancel was asked for, tree_gone proves it obeyed
+-- Lock order: lease, worker_slot, queue_slot, context_session, context_slot. Writes: lease,
+-- artifact, attempt, finished | deferred, context_session, event. Raises RT400, RT404, RT409
+-- lease_lost | wrong_status | already_completed.
 declare
     v_given completion;
     v_lease lease;
@@ -33,6 +37,8 @@ begin
         return query select * from completion_replay(p_task_id, p_lease_id, v_given.digest);
         return;
     end if;
+    -- The report may have waited for the lease's row, and clocks may step back: an end comes last.
+    v_given.at := greatest(v_given.at, v_lease.cancel_requested_at, v_lease.cancel_delivered_at);
     return query
         select v_lease.task_id, completion_store(v_lease, v_given, p_output), v_lease.lease_id,
                v_lease.worker_id, v_given.artifact_id, v_given.at, false;

@@ -7,13 +7,13 @@ set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan as $$
 -- Leases up to p_max_tasks (1–100) ready tasks to a worker, as far as its capacity allows; no row
--- when there is nothing for it.
+-- when there is nothing for it, it is draining or its credential is exhausted.
 --   p_session_id  the worker process; its beats keep the leases alive
 --   p_options     request_id (uuid: the same one again returns the same leases), queues (only
 --                 these), actor
 -- Order: priority, improved by one for every aging_seconds that a lane's first task has waited;
--- within it returned tasks first, then the longest wait; the worker's own contexts
--- before all while nobody waits that long.
+-- within it returned tasks first, then the longest wait; contexts in which the worker works, or
+-- whose conversation it has, before all while nobody waits that long.
 -- Lock order: worker_slot, ready (skip locked), queue_slot. Writes: ready, lease, worker_slot,
 -- queue_slot, worker_session, event. Raises RT400, RT404 worker_not_found, RT409
 -- worker_not_capable.
@@ -43,7 +43,7 @@ begin
         return query select * from lease_grants(v_tasks, true);
         return;
     end if;
-    if v_worker.draining then
+    if v_worker.draining or credential_until(credential_of(v_worker)) is not null then
         return;
     end if;
     for v_lane in select * from lanes_open(v_worker.labels, v_queues) loop
@@ -57,7 +57,10 @@ begin
             v_replayed := cardinality(v_tasks) > 0;
             exit when v_replayed or coalesce(v_left, 0) <= 0;
             v_room := v_left;
-            if v_active > 0 and v_lane.waited_ms < v_lane.aging_seconds * 1000 then
+            if v_lane.waited_ms < v_lane.aging_seconds * 1000
+                and (v_active > 0
+                     or exists (select from context_session where worker_id = p_worker_id))
+            then
                 v_tasks := claim_own(p_worker_id, v_worker.labels, v_queues, v_left, p_session_id,
                     p_ttl_seconds, v_request, v_actor);
                 v_left := v_left - cardinality(v_tasks);
@@ -65,8 +68,8 @@ begin
         end if;
         exit when v_left <= 0;
         v_tasks := v_tasks || claim_lane(v_lane.lane_id, v_lane.mark, v_lane.queue,
-            v_lane.max_running, v_lane.pin_wait_ms, v_left, p_worker_id, p_session_id,
-            p_ttl_seconds, v_request, v_actor);
+            v_lane.requires, v_lane.max_running, v_lane.pin_wait_ms, v_left, p_worker_id,
+            p_session_id, p_ttl_seconds, v_request, v_actor);
         v_left := v_room - cardinality(v_tasks);
     end loop;
     if cardinality(v_tasks) > 0 then

@@ -13,7 +13,8 @@ begin
     perform check_range('weeks', p_weeks, 0, 52);
     perform pg_advisory_xact_lock(hashtextextended('bloom.partitions', 0));
     for v_week in 0..p_weeks loop
-        foreach v_parent in array array['task', 'finished', 'attempt', 'artifact', 'event'] loop
+        foreach v_parent in array array['task', 'finished', 'attempt', 'task_log', 'artifact',
+            'event'] loop
             v_count := v_count + partition_make(v_parent,
                 date_trunc('week', now())::date + 7 * v_week)::integer;
         end loop;

@@ -13,13 +13,13 @@ begin
         select a.task_id, a.lease_id, a.fence, a.attempt, a.epoch, a.worker_id, a.session_id,
                a.started_at, a.running_at, a.ended_at, a.outcome, a.result_status,
                a.error_message, a.metrics, a.artifact_id, a.cancel_requested_at,
-               a.cancel_delivered_at
+               a.cancel_delivered_at, a.cancel_stopped_at
           from (select * from attempt h where h.task_id = p_task_id
                  order by h.fence desc limit 1000) a
         union all
         select l.task_id, l.lease_id, l.fence, l.attempts, l.epoch, l.worker_id, l.session_id,
                l.started_at, l.running_at, null, null, null, null, null, null,
-               l.cancel_requested_at, l.cancel_delivered_at
+               l.cancel_requested_at, l.cancel_delivered_at, null
           from lease l where l.task_id = p_task_id
          order by 3;
 end

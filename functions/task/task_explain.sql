@@ -19,11 +19,7 @@ begin
         when 'parked' then explain_parked(v_task)
         when 'ready' then explain_ready(v_task)
         when 'lease' then explain_lease(v_task)
-        else jsonb_build_object('reason', v_task.status,
-            'sentence', initcap(v_task.status) || coalesce(' (' || v_task.reason || ')', '')
-                || ' at ' || time_text(v_task.finished_at),
-            'data', jsonb_build_object('finished_at', time_ms(v_task.finished_at),
-                'worker_id', v_task.worker_id, 'why', v_task.reason)) end;
+        else explain_finished(v_task) end;
     return jsonb_build_object('task_id', p_task_id, 'status', v_task.status) || v_answer;
 end
 $$;

@@ -43,7 +43,10 @@ create or replace view bloom.workers as
 select w.worker_id as id, w.worker_id as node_id, w.url, w.status, w.claude_cli,
     s.max_concurrency, w.labels, w.last_seen_at as last_heartbeat, w.ip_addrs, w.obs_count,
     w.db_sha, w.registered_at, s.active as active_leases, w.agent_version, w.os_info,
-    w.install_method, w.draining
+    w.install_method, w.draining, coalesce(w.credential, 'worker:' || w.worker_id) as credential,
+    (select c.exhausted_until from bloom_private.credential c
+      where c.name = coalesce(w.credential, 'worker:' || w.worker_id)
+        and c.exhausted_until > clock_timestamp()) as credential_exhausted_until
   from bloom_private.worker w join bloom_private.worker_slot s using (worker_id);
 
 create or replace view bloom.runtime_artifacts as

@@ -6,8 +6,10 @@ set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 -- One sign of life for a worker process and all of its leases: writes one row, however many leases
 -- it renews.
---   p_leases   array of {lease_id, progress?}: the leases that the process works on, at most 100.
---              Those that it holds but does not list run out after 30 s.
+--   p_leases   array of {lease_id, progress?, usage?}: the leases that the process works on, at
+--              most 100. Those that it holds but does not list run out after 30 s. progress is any
+--              JSON up to 8 KiB, usage an object of at most 30 numbers and short texts; others are
+--              left out.
 -- Returns {"leases": [{"lease_id", "state": "ok" | "cancel" | "lost"}], "drain": bool}. "cancel"
 -- stays until the lease ends, so that no lost answer can lose it.
 -- Lock order: worker_session, lease. Writes: worker_session; lease and event where a cancel is

@@ -4,7 +4,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Registers a worker by name, or updates it: what is not given stays as it is. created tells which.
 --   p_options  url, status ("online"), claude_cli, max_concurrency 1–32, labels, ip_addrs,
---              agent_version, os_info, install_method, actor
+--              agent_version, os_info, install_method, credential (the name of the account that it
+--              works with; one of its own, worker:NAME, unless it ever named one), actor
 -- A lowered max_concurrency holds for new leases at once; live ones go on.
 -- Lock order: worker, worker_slot. Writes: worker, worker_slot, event. Raises RT400, RT409
 -- too_many_workers.
@@ -37,6 +38,7 @@ begin
         agent_version = option_text(p_options, 'agent_version', agent_version, 128),
         os_info = option_text(p_options, 'os_info', os_info, 512),
         install_method = option_text(p_options, 'install_method', install_method, 128),
+        credential = option_text(p_options, 'credential', credential, 128),
         source = 'direct',
         vanished = false,
         last_seen_at = clock_timestamp()

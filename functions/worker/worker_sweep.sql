@@ -3,8 +3,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Takes workers offline that beat once and have been silent for p_silent_seconds (1–86400), and
 -- online again when they beat again; forgets sessions that have been silent for a day and hold no
--- lease. A worker that never had a session keeps the status it gave itself. Returns how many
--- changed. Writes: worker, worker_session, event. Raises RT400.
+-- lease, and credentials whose limit ended a day ago. A worker that never had a session keeps the
+-- status it gave itself. Returns how many changed. Writes: worker, worker_session, credential,
+-- event. Raises RT400.
 declare
     v_worker record;
     v_count integer := 0;
@@ -37,6 +38,7 @@ begin
      where s.beat_at < clock_timestamp() - interval '1 day'
        and not exists (select from lease l
             where l.worker_id = s.worker_id and l.session_id = s.session_id);
+    delete from credential where exhausted_until < clock_timestamp() - interval '1 day';
     return v_count;
 end
 $$;

@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod audit;
+pub mod credential;
 pub mod key;
 pub mod lease;
 pub mod maintenance;

@@ -4,6 +4,7 @@
 mod artifacts;
 mod audit;
 mod batch;
+mod credentials;
 mod dispatch;
 mod health;
 mod leases;
@@ -162,6 +163,12 @@ fn reading_routes() -> Vec<Route<App>> {
             "/api/runtime/queues/{name}/redrive",
             ADMINS,
             queues::redrive,
+        ),
+        Route::get("/api/runtime/credentials", READERS, credentials::list),
+        Route::delete(
+            "/api/runtime/credentials/{name}",
+            ADMINS,
+            credentials::clear,
         ),
         Route::get("/api/runtime/artifacts", READERS, artifacts::list).rate(RateClass::Heavy),
         Route::get("/api/runtime/artifacts/{id}", ANYONE, artifacts::show),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::db::calls::artifact::Artifact as ArtifactRow;
 use crate::db::calls::audit::Event;
+use crate::db::calls::credential::Credential;
 use crate::db::calls::lease::{Grant, Lease as LeaseRow};
 use crate::db::calls::queue::Queue as QueueRow;
 use crate::db::calls::task::{Attempt, Task as TaskRow, TaskResult};
@@ -75,8 +76,10 @@ pub struct Task {
     pub reason: Option<String>,
     pub cancel_requested_at: Option<i64>,
     pub cancel_delivered_at: Option<i64>,
+    pub cancel_stopped_at: Option<i64>,
     pub idempotency_key: Option<String>,
     pub progress: Option<Value>,
+    pub usage: Option<Value>,
     pub fence: i32,
     pub ver: i32,
     pub epoch: i32,
@@ -110,8 +113,10 @@ impl From<TaskRow> for Task {
             reason: row.reason,
             cancel_requested_at: row.cancel_requested_at,
             cancel_delivered_at: row.cancel_delivered_at,
+            cancel_stopped_at: row.cancel_stopped_at,
             idempotency_key: row.idempotency_key,
             progress: row.progress,
+            usage: row.usage,
             fence: row.fence,
             ver: row.ver,
             epoch: row.epoch,
@@ -168,6 +173,7 @@ impl From<LeaseRow> for Lease {
 pub struct Granted {
     pub lease: Lease,
     pub task: Task,
+    pub conversation: Option<Value>,
 }
 
 impl From<Grant> for Granted {
@@ -215,13 +221,19 @@ impl From<Grant> for Granted {
             reason: None,
             cancel_requested_at: None,
             cancel_delivered_at: None,
+            cancel_stopped_at: None,
             idempotency_key: None,
             progress: None,
+            usage: None,
             fence: grant.fence,
             ver: grant.ver,
             epoch: grant.epoch,
         };
-        Self { lease, task }
+        Self {
+            lease,
+            task,
+            conversation: grant.conversation,
+        }
     }
 }
 
@@ -248,6 +260,21 @@ pub fn worker(row: &WorkerRow) -> Value {
         "os_info": row.os_info,
         "install_method": row.install_method,
         "draining": row.draining,
+        "credential": row.credential,
+        "credential_exhausted_until": row.credential_exhausted_until,
+    })
+}
+
+/// A credential.
+#[must_use]
+pub fn credential(row: &Credential) -> Value {
+    json!({
+        "name": row.name,
+        "exhausted_until": row.exhausted_until,
+        "reason": row.reason,
+        "reported_by": row.reported_by,
+        "reported_at": row.reported_at,
+        "workers": row.workers,
     })
 }
 
@@ -305,6 +332,7 @@ pub fn attempt(row: &Attempt) -> Value {
         "artifact_id": row.artifact_id,
         "cancel_requested_at": row.cancel_requested_at,
         "cancel_delivered_at": row.cancel_delivered_at,
+        "cancel_stopped_at": row.cancel_stopped_at,
     })
 }
 

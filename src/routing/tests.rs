@@ -19,14 +19,16 @@ fn workers() -> impl Strategy<Value = Vec<Candidate>> {
     // Mostly eligible, or nothing would be left to rank.
     let yes = proptest::bool::weighted(0.85);
     let no = proptest::bool::weighted(0.15);
-    let worker = (yes, no, yes, labels(), 0u32..4, 0u32..4, seen, contexts).prop_map(
+    let exhausted = proptest::option::weighted(0.15, 0i64..3);
+    let slots = (0u32..4, 0u32..4);
+    let worker = (yes, no, yes, labels(), slots, exhausted, seen, contexts).prop_map(
         |(
             online,
             draining,
             claude_cli,
             labels,
-            max_concurrency,
-            active,
+            (max_concurrency, active),
+            exhausted_until_ms,
             last_seen_ms,
             live_contexts,
         )| {
@@ -39,6 +41,7 @@ fn workers() -> impl Strategy<Value = Vec<Candidate>> {
                 max_concurrency,
                 active,
                 last_seen_ms,
+                exhausted_until_ms,
                 live_contexts,
             }
         },
@@ -51,11 +54,18 @@ fn workers() -> impl Strategy<Value = Vec<Candidate>> {
     })
 }
 
+/// The worker that has the conversation.
+const SPEAKER: &str = "w1";
+
 /// Whether `a` must stand before `b`, in the words of the documentation.
 fn better(context: &str, a: &Candidate, b: &Candidate) -> bool {
     let sticky = |worker: &Candidate| worker.live_contexts.contains(context);
     if sticky(a) != sticky(b) {
         return sticky(a);
+    }
+    let speaks = |worker: &Candidate| worker.id == SPEAKER;
+    if speaks(a) != speaks(b) {
+        return speaks(a);
     }
     if a.free() != b.free() {
         return a.free() > b.free();
@@ -72,13 +82,14 @@ fn better(context: &str, a: &Candidate, b: &Candidate) -> bool {
 proptest! {
     #[test]
     fn the_list_holds_exactly_the_eligible_best_first(workers in workers(), requires in labels()) {
-        let need = Need { context_id: "a", requires: &requires };
+        let need = Need { context_id: "a", requires: &requires, conversation_worker: Some(SPEAKER) };
         let ranked = rank(&need, &workers);
         let of = |id: &str| workers.iter().find(|worker| worker.id == id).expect("is one of them");
         for worker in &workers {
             let eligible = worker.online
                 && !worker.draining
                 && worker.claude_cli
+                && worker.exhausted_until_ms.is_none()
                 && worker.active < worker.max_concurrency
                 && requires.iter().all(|label| worker.labels.contains(label));
             let times = ranked.iter().filter(|id| **id == worker.id).count();
@@ -93,13 +104,13 @@ proptest! {
     fn the_order_of_the_snapshot_does_not_matter(
         (workers, shuffled) in workers().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())),
     ) {
-        let need = Need { context_id: "b", requires: &[] };
+        let need = Need { context_id: "b", requires: &[], conversation_worker: None };
         prop_assert_eq!(rank(&need, &workers), rank(&need, &shuffled));
     }
 
     #[test]
     fn there_is_a_reason_exactly_when_nobody_is_eligible(workers in workers(), requires in labels()) {
-        let need = Need { context_id: "a", requires: &requires };
+        let need = Need { context_id: "a", requires: &requires, conversation_worker: Some(SPEAKER) };
         prop_assert_eq!(why_none(&need, &workers).is_none(), !rank(&need, &workers).is_empty());
     }
 }
@@ -115,6 +126,7 @@ fn reasons_name_the_step_that_failed() {
         max_concurrency: 1,
         active: 1,
         last_seen_ms: None,
+        exhausted_until_ms: None,
         live_contexts: BTreeSet::new(),
     };
     let requires = |labels: &[&str], worker: Candidate| {
@@ -122,6 +134,7 @@ fn reasons_name_the_step_that_failed() {
         let need = Need {
             context_id: "a",
             requires: &labels,
+            conversation_worker: None,
         };
         why_none(&need, &[worker]).expect("nobody").to_string()
     };
@@ -132,6 +145,14 @@ fn reasons_name_the_step_that_failed() {
     assert_eq!(
         requires(&["gpu", "arm"], worker.clone()),
         "no live worker has label gpu"
+    );
+    let limited = Candidate {
+        exhausted_until_ms: Some(7),
+        ..worker.clone()
+    };
+    assert_eq!(
+        requires(&[], limited),
+        "1 matching, but the usage limit of every credential is reached until 7"
     );
     let draining = Candidate {
         draining: true,

@@ -296,6 +296,12 @@ impl Opt {
                 "9000000000000",
             ]),
             Self::Among => plain(&["\"\"", "\"other\"", "3", "[]"]),
+            Self::Object(wrong) => {
+                let mut all = plain(&["3", "[]", "\"x\"", "true"]);
+                all.extend(plain(wrong));
+                all
+            }
+            Self::Moment => plain(&["\"tomorrow\"", "1.5", "[]", "true"]),
             Self::Metrics => {
                 let mut all = plain(&[
                     "3",

@@ -41,6 +41,7 @@ pub struct Grant {
     pub max_crashes: i16,
     pub ver: i32,
     pub epoch: i32,
+    pub conversation: Option<Value>,
 }
 
 impl From<&Row> for Grant {
@@ -72,6 +73,7 @@ impl From<&Row> for Grant {
             max_crashes: row.get("max_crashes"),
             ver: row.get("ver"),
             epoch: row.get("epoch"),
+            conversation: row.get("conversation"),
         }
     }
 }

@@ -44,8 +44,11 @@ pub struct Task {
     pub reason: Option<String>,
     pub cancel_requested_at: Option<EpochMs>,
     pub cancel_delivered_at: Option<EpochMs>,
+    pub cancel_stopped_at: Option<EpochMs>,
     pub idempotency_key: Option<String>,
     pub progress: Option<Value>,
+    pub usage: Option<Value>,
+    pub context_worker_id: Option<String>,
 }
 
 impl From<&Row> for Task {
@@ -79,8 +82,11 @@ impl From<&Row> for Task {
             reason: row.get("reason"),
             cancel_requested_at: maybe_time(row, "cancel_requested_at"),
             cancel_delivered_at: maybe_time(row, "cancel_delivered_at"),
+            cancel_stopped_at: maybe_time(row, "cancel_stopped_at"),
             idempotency_key: row.get("idempotency_key"),
             progress: row.get("progress"),
+            usage: row.get("usage"),
+            context_worker_id: row.get("context_worker_id"),
         }
     }
 }
@@ -138,6 +144,7 @@ pub struct Attempt {
     pub artifact_id: Option<Uuid>,
     pub cancel_requested_at: Option<EpochMs>,
     pub cancel_delivered_at: Option<EpochMs>,
+    pub cancel_stopped_at: Option<EpochMs>,
 }
 
 /// `bloom.task_submit_many`: submits `tasks` (objects as the verb describes), answers in order.
@@ -298,6 +305,7 @@ pub async fn task_attempts(db: &Db, id: Uuid) -> Result<Vec<Attempt>> {
         artifact_id: row.get("artifact_id"),
         cancel_requested_at: maybe_time(row, "cancel_requested_at"),
         cancel_delivered_at: maybe_time(row, "cancel_delivered_at"),
+        cancel_stopped_at: maybe_time(row, "cancel_stopped_at"),
     };
     Ok(rows.iter().map(read).collect())
 }

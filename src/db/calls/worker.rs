@@ -32,6 +32,8 @@ pub struct Worker {
     pub install_method: String,
     pub draining: bool,
     pub live_contexts: Vec<String>,
+    pub credential: String,
+    pub credential_exhausted_until: Option<EpochMs>,
     /// Whether the call that returned this made it.
     pub created: bool,
 }
@@ -56,6 +58,8 @@ impl From<&Row> for Worker {
             install_method: row.get("install_method"),
             draining: row.get("draining"),
             live_contexts: row.get("live_contexts"),
+            credential: row.get("credential"),
+            credential_exhausted_until: maybe_time(row, "credential_exhausted_until"),
             created: row.get::<_, Option<bool>>("created").unwrap_or(false),
         }
     }
@@ -88,7 +92,7 @@ pub async fn worker_remove(db: &Db, id: &str, actor: Actor<'_>) -> Result<i32> {
         .get(0))
 }
 
-/// `bloom.worker_beat`: `leases` is an array of `{lease_id, progress?}`; answers
+/// `bloom.worker_beat`: `leases` is an array of `{lease_id, progress?, usage?}`; answers
 /// `{leases: [{lease_id, state}], drain}`.
 pub async fn worker_beat(db: &Db, id: &str, session_id: Uuid, leases: &Value) -> Result<Value> {
     let sql = "select bloom.worker_beat($1, $2, $3)";

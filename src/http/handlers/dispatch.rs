@@ -50,6 +50,7 @@ async fn assign(app: &App, id: Uuid, worker: Option<String>) -> Result<(Grant, S
     let need = Need {
         context_id: &task.context_id,
         requires: &task.requires,
+        conversation_worker: task.context_worker_id.as_deref(),
     };
     let ranked = match &worker {
         Some(worker) => vec![worker.as_str()],

@@ -61,6 +61,7 @@ async fn assign(app: &App, id: Uuid, ttl: i32) -> Result<Grant> {
     let need = Need {
         context_id: &task.context_id,
         requires: &task.requires,
+        conversation_worker: task.context_worker_id.as_deref(),
     };
     for is_last in [false, true] {
         let fleet = app.fleet.candidates().await?;
@@ -226,6 +227,8 @@ fn read_report(app: &App, request: &Request, body: Option<&Value>) -> Result<Rep
         .each(1, 256)
         .or(Vec::new());
     let retryable = form.boolean("retryable").or(true);
+    let conversation = conversation(&mut form);
+    let stopped = stopped(&mut form);
     let worker = form.string("worker_id").max(128).nullable();
     form.finish()?;
     let tags: Vec<String> = tags.into_iter().collect();
@@ -239,6 +242,8 @@ fn read_report(app: &App, request: &Request, body: Option<&Value>) -> Result<Rep
         .with("artifact_type", kind.clone())
         .with("artifact_tags", json!(tags))
         .with("retryable", retryable)
+        .maybe("conversation", conversation)
+        .maybe("stopped", stopped)
         .maybe("worker_id", worker);
     Ok(Report {
         lease_id,
@@ -267,6 +272,32 @@ fn metrics(given: Option<&Value>) -> Map<String, Value> {
         .collect()
 }
 
+/// The conversation that a success leaves to the next task of its context.
+fn conversation(form: &mut Form<'_>) -> Option<Value> {
+    form.object("conversation").nullable(|conversation| {
+        let session: String = conversation.string("session_id").min(1).max(200).required();
+        let how = conversation
+            .choice("how", &["new", "resumed", "forked", "moved"])
+            .required();
+        json!({ "session_id": session, "how": how })
+    })
+}
+
+/// How the worker ended the processes of the task.
+fn stopped(form: &mut Form<'_>) -> Option<Value> {
+    form.object("stopped").nullable(|stopped| {
+        let gone = stopped.boolean("tree_gone").required();
+        let signal = stopped
+            .choice("signal", &["none", "SIGTERM", "SIGKILL"])
+            .required();
+        let processes = stopped
+            .integer("processes")
+            .range(0, i64::from(i32::MAX))
+            .required();
+        json!({ "tree_gone": gone, "signal": signal, "processes": processes })
+    })
+}
+
 /// `POST /llm-tasks/:id/release`.
 pub async fn release(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
@@ -277,10 +308,14 @@ pub async fn release(app: Arc<App>, request: Request) -> Result<Response> {
         form.problem("lease_id", "Required");
     }
     let reason = form.string("reason").max(2000).nullable();
+    let limited_until = form.epoch_ms("limited_until").nullable();
+    let stopped = stopped(&mut form);
     let worker = form.string("worker_id").max(128).nullable();
     form.finish()?;
     let options = VerbOptions::of(request.caller().name())
         .maybe("reason", reason)
+        .maybe("limited_until", limited_until)
+        .maybe("stopped", stopped)
         .maybe("worker_id", worker);
     lease::lease_release(&app.db, id, lease_id.unwrap_or_default(), options).await?;
     let task = task_get(&app.db, id).await?;

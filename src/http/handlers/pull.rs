@@ -1,7 +1,7 @@
 //! `POST /leases`: a worker asks for work, and waits if there is none.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -18,6 +18,8 @@ use crate::wake::{Found, Interest, Lane, Woken};
 
 /// The longest that a request may wait, in seconds.
 const WAIT_MAX: i64 = 60;
+/// The shortest pause before a worker with a usage limit is looked at again.
+const LIMIT_PAUSE: Duration = Duration::from_millis(250);
 /// The most tasks that one request may lease.
 const TASKS_MAX: i64 = 100;
 
@@ -82,11 +84,35 @@ async fn wait_for_work(app: &App, ask: &NextRequest, wait: Duration) -> Result<V
         } else {
             waiter.settle(Found::Tasks(&found));
         }
-        if !grants.is_empty() || waiter.wait(deadline).await != Woken::Work {
+        if !grants.is_empty() {
             return Ok(grants);
         }
-        woken = true;
+        let look_at = match limited_for(app, &ask.worker_id).await? {
+            Some(left) => deadline.min(Instant::now() + left),
+            None => deadline,
+        };
+        woken = match waiter.wait(look_at).await {
+            Woken::Work => true,
+            Woken::TimedOut if look_at < deadline => false,
+            _ => return Ok(grants),
+        };
     }
+}
+
+/// How long the usage limit of the worker's credential still holds, if one does: nobody tells of its
+/// end. By our own clock, which only decides when to ask again.
+async fn limited_for(app: &App, worker: &str) -> Result<Option<Duration>> {
+    let fleet = app.fleet.candidates().await?;
+    let until = fleet.iter().find(|candidate| candidate.id == worker);
+    let Some(until) = until.and_then(|candidate| candidate.exhausted_until_ms) else {
+        return Ok(None);
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    });
+    let left = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
+    Ok(Some(Duration::from_millis(left).max(LIMIT_PAUSE)))
 }
 
 /// Why a waiter that was woken for a task found none. Where the task is still there, others must

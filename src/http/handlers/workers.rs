@@ -102,6 +102,7 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
     let version = form.string("agent_version").max(128).optional();
     let os = form.string("os_info").max(512).optional();
     let method = form.string("install_method").max(128).optional();
+    let credential: Option<String> = form.string("credential").min(1).max(128).nullable();
     form.finish()?;
     let options = options
         .with("status", status)
@@ -109,7 +110,8 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
         .maybe("ip_addrs", addresses.map(|list| json!(list)))
         .maybe("agent_version", version)
         .maybe("os_info", os)
-        .maybe("install_method", method);
+        .maybe("install_method", method)
+        .maybe("credential", credential);
     let row = worker::worker_register(&app.db, &name, options).await?;
     app.fleet.forget().await;
     let status = if row.created {
@@ -143,9 +145,12 @@ pub async fn beat(app: Arc<App>, request: Request) -> Result<Response> {
         .objects("leases", |lease| {
             let id = lease.uuid("lease_id").required();
             let progress = lease.json("progress").max_bytes(PROGRESS_MAX).nullable();
-            lease.json("usage").max_bytes(PROGRESS_MAX).nullable();
-            let beat = VerbOptions::default().with("lease_id", id.to_string());
-            beat.maybe("progress", progress).json()
+            let usage = lease.json("usage").max_bytes(PROGRESS_MAX).nullable();
+            VerbOptions::default()
+                .with("lease_id", id.to_string())
+                .maybe("progress", progress)
+                .maybe("usage", usage)
+                .json()
         })
         .max_items(BEAT_MAX)
         .or(Vec::new());

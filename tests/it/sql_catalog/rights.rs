@@ -25,12 +25,12 @@ const GRANTED: &[(&str, &str)] = &[
     (
         "bloom_worker",
         "worker_register worker_beat lease_next lease_start lease_heartbeat lease_extend \
-         lease_complete lease_release",
+         lease_complete lease_release task_log_append",
     ),
     (
         "bloom_reader",
-        "task_get task_get_many task_list task_reach task_result task_attempts task_events task_explain lease_list \
-         lease_overdue worker_get worker_list queue_list artifact_get artifact_list audit_list \
+        "task_get task_get_many task_list task_reach task_result task_attempts task_log_read task_events task_explain lease_list \
+         lease_overdue worker_get worker_list queue_list credential_list artifact_get artifact_list audit_list \
          audit_read stats",
     ),
 ];

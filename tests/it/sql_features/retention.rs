@@ -12,7 +12,8 @@ async fn week(client: &Client, weeks: u32) {
     let sql = format!(
         "set timezone = 'UTC'; set role bloom_owner; set search_path = pg_catalog, bloom_private;
          select partition_make(t, date_trunc('week', now())::date - {})
-           from unnest(array['task', 'finished', 'attempt', 'artifact', 'event']) t;
+           from unnest(array['task', 'finished', 'attempt', 'task_log', 'artifact',
+                             'event']) t;
          reset search_path; reset role",
         weeks * 7
     );

@@ -57,6 +57,10 @@ pub enum Opt {
     Policy,
     /// What a result was measured to have cost.
     Metrics,
+    /// An object with closely described members: these are wrong.
+    Object(&'static [&'static str]),
+    /// Integer epoch milliseconds, whatever their value.
+    Moment,
 }
 
 const ACTOR: (&str, Opt) = ("actor", Opt::Text(200));
@@ -110,6 +114,22 @@ const LANES: &[&str] = &[
     "'[3]'",
     "'[null]'",
     "(select jsonb_agg('{}'::jsonb) from generate_series(1, 1001))",
+];
+const CONVERSATION: &[&str] = &[
+    r"{}",
+    r#"{"session_id": "s"}"#,
+    r#"{"how": "new"}"#,
+    r#"{"session_id": "", "how": "new"}"#,
+    r#"{"session_id": "s", "how": "old"}"#,
+    r#"{"session_id": 3, "how": "new"}"#,
+    r#"{"session_id": "s", "how": "new", "x": 1}"#,
+];
+const STOPPED: &[&str] = &[
+    r"{}",
+    r#"{"tree_gone": 1, "signal": "none", "processes": 0}"#,
+    r#"{"tree_gone": true, "signal": "SIGHUP", "processes": 0}"#,
+    r#"{"tree_gone": true, "signal": "none", "processes": -1}"#,
+    r#"{"tree_gone": true, "signal": "none"}"#,
 ];
 const WORKER: &[&str] = &["null", "''", "'nobody'", "repeat('x', 10000)"];
 const STATUS: &[&str] = &["null", "''", "'done'", "repeat('x', 1000000)"];
@@ -278,8 +298,20 @@ fn leases() -> Vec<Verb> {
                     ("artifact_type", Opt::Text(128)),
                     ("artifact_tags", Opt::Texts(100, 256)),
                     ("retryable", Opt::Bool),
+                    ("conversation", Opt::Object(CONVERSATION)),
+                    ("stopped", Opt::Object(STOPPED)),
                     of_worker,
                 ]),
+            ],
+        ),
+        verb(
+            "task_log_append",
+            vec![
+                task(),
+                lease(),
+                arg("position", "0", Arg::Some(&["null", "-1", "9223372036854775807"])),
+                arg("text", "'x'", Arg::Some(&["null", "repeat('x', 65537)"])),
+                bare_options(&[of_worker]),
             ],
         ),
         verb(
@@ -287,7 +319,12 @@ fn leases() -> Vec<Verb> {
             vec![
                 task(),
                 lease(),
-                options(&[("reason", Opt::Text(2000)), of_worker]),
+                options(&[
+                    ("reason", Opt::Text(2000)),
+                    ("limited_until", Opt::Moment),
+                    ("stopped", Opt::Object(STOPPED)),
+                    of_worker,
+                ]),
             ],
         ),
         verb("lease_overdue", vec![limit(10000)]),
@@ -318,6 +355,7 @@ fn workers() -> Vec<Verb> {
                     ("agent_version", Opt::Text(128)),
                     ("os_info", Opt::Text(512)),
                     ("install_method", Opt::Text(128)),
+                    ("credential", Opt::Text(128)),
                 ]),
             ],
         ),

@@ -6,6 +6,16 @@ pub(super) fn readers() -> Vec<Verb> {
     let before = || arg("before", "null", Arg::Maybe);
     vec![
         verb("task_get", vec![task()]),
+        verb("credential_list", vec![]),
+        verb(
+            "task_log_read",
+            vec![
+                task(),
+                arg("after_fence", "0", Arg::Some(&["null"])),
+                arg("after_position", "-1", Arg::Some(&["null"])),
+                limit(1000),
+            ],
+        ),
         verb(
             "task_get_many",
             vec![arg("task_ids", "'{}'", Arg::Some(&["null"]))],
@@ -76,6 +86,13 @@ pub(super) fn keepers() -> Vec<Verb> {
                     Arg::Some(&["null", "''", "'x/'", "'thing'", "'/x'"]),
                 ),
                 arg("detail", "'{}'", Arg::Some(&["'3'", "'[]'"])),
+                options(&[]),
+            ],
+        ),
+        verb(
+            "credential_clear",
+            vec![
+                arg("name", "'limited'", Arg::Some(&["null", "''", "'unknown'"])),
                 options(&[]),
             ],
         ),
