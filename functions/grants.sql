@@ -21,7 +21,8 @@ to bloom_worker;
 grant execute on function
     bloom.task_get(uuid), bloom.task_get_many(uuid[]), bloom.task_list(text, integer, uuid, jsonb),
     bloom.task_reach(text, uuid), bloom.task_result(uuid),
-    bloom.task_attempts(uuid), bloom.task_log_read(uuid, integer, bigint, integer), bloom.task_events(uuid, integer), bloom.task_explain(uuid),
+    bloom.task_attempts(uuid), bloom.task_log_read(uuid, integer, bigint, integer),
+    bloom.task_events(uuid, integer), bloom.task_explain(uuid),
     bloom.lease_list(text, integer, uuid), bloom.lease_overdue(integer),
     bloom.worker_get(text), bloom.worker_list(), bloom.queue_list(), bloom.credential_list(),
     bloom.artifact_get(uuid), bloom.artifact_list(uuid, integer, uuid),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -26,6 +27,8 @@ use crate::membridge::{self, Membridge};
 use crate::shutdown::Shutdown;
 use crate::wake::{Notifier, Waiters};
 
+/// How many readers of live logs may wait at the same time.
+const LOG_READERS: usize = 256;
 /// How long jobs may take to end once the last request is answered.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -108,6 +111,7 @@ pub async fn run(
         waiters,
         announcer,
         shutdown: shutdown.clone(),
+        log_readers: Semaphore::new(LOG_READERS),
         started: Instant::now(),
         strict_leases: options.strict_leases,
     });

@@ -15,14 +15,14 @@ begin
         delete from ready where ctid = any (p_rows) returning *
     ), granted as (
         insert into lease (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
-            prior, actor, lease_id, worker_id, detail, session_id, request_id, context_id, queue_counted,
-            started_at, expires_at, ttl_seconds, last_heartbeat)
+            prior, actor, lease_id, worker_id, detail, session_id, request_id, context_id,
+            queue_counted, started_at, expires_at, ttl_seconds, last_heartbeat)
         select task_id, queue, 'leased', ver + 1, epoch, fence + 1, attempts + 1, crashes,
             'leased', status, p_actor, uuid_v7(), p_worker_id,
             (select jsonb_build_object('context_moved_from', s.worker_id) from context_session s
               where s.context_id = taken.context_id and s.worker_id <> p_worker_id),
-            p_session_id, p_request_id, context_id, p_counted, v_now, v_now + make_interval(secs => p_ttl_seconds),
-            p_ttl_seconds, v_now
+            p_session_id, p_request_id, context_id, p_counted, v_now,
+            v_now + make_interval(secs => p_ttl_seconds), p_ttl_seconds, v_now
           from taken
         returning task_id, queue
     )

@@ -3,8 +3,8 @@ returns boolean
 language plpgsql volatile as $$
 -- The partition of p_parent for the week that begins on p_week; false where it exists, or where
 -- the default partition already holds rows of that week (they stay there). A week of tasks has all
--- four of task, finished, attempt and task_log, or none: task's default decides. Attached rather than
--- created in place: that leaves readers and writers of the parent alone.
+-- four of task, finished, attempt and task_log, or none: task's default decides. Attached rather
+-- than created in place: that leaves readers and writers of the parent alone.
 declare
     v_name text := p_parent || to_char(p_week, '_YYYYMMDD');
     v_key text := case p_parent when 'event' then 'at' when 'artifact' then 'artifact_id'

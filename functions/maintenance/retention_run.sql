@@ -13,8 +13,8 @@ set lock_timeout = '2s' as $$
 --   artifacts  by the week of their making
 -- What lies in default partitions is deleted, and so are conversations that have not gone on for
 -- p_finished_days, at most 10,000 rows of each a call.
--- Writes: the partitions, status_count, idempotency, context_session. Raises RT400; 55P03 where a lock is not to be
--- had within two seconds (try again later).
+-- Writes: the partitions, status_count, idempotency, context_session. Raises RT400; 55P03 where a
+-- lock is not to be had within two seconds (try again later).
 begin
     perform check_range('finished_days', p_finished_days, 1, 3650);
     perform check_range('event_days', p_event_days, 1, 3650);

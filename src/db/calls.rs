@@ -12,6 +12,7 @@ pub mod maintenance;
 pub mod queue;
 pub mod setting;
 pub mod task;
+pub mod task_log;
 pub mod worker;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -12,6 +12,7 @@ mod membridge;
 mod pull;
 mod queues;
 mod submission;
+mod task_log;
 mod tasks;
 mod workers;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::control::ControlPlane;
@@ -56,6 +58,8 @@ pub struct App {
     pub announcer: Announcer,
     /// Asks requests to come to an end.
     pub shutdown: Shutdown,
+    /// How many readers of live logs may wait at the same time.
+    pub log_readers: Semaphore,
     /// When the process started.
     pub started: Instant,
     /// Whether heartbeats and completions must name their lease.
@@ -103,6 +107,9 @@ fn task_routes() -> Vec<Route<App>> {
             tasks::attempts,
         ),
         Route::get("/api/runtime/llm-tasks/{id}/events", ANYONE, tasks::events),
+        Route::get("/api/runtime/llm-tasks/{id}/log", ANYONE, task_log::read),
+        Route::post("/api/runtime/llm-tasks/{id}/log", WORKERS, task_log::append)
+            .rate(RateClass::Worker),
         Route::post(
             "/api/runtime/llm-tasks/{id}/cancel",
             PRODUCERS,

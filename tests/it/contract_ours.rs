@@ -299,34 +299,3 @@ async fn probes_and_health_need_no_key() {
         assert!(reply.body["status"].is_string());
     }
 }
-
-#[tokio::test]
-async fn what_is_not_built_yet_says_so() {
-    let runtime = Runtime::start().await;
-    let api = &runtime.api;
-    let id = Uuid::new_v4();
-    for path in [
-        "/config",
-        "/workers/w/agent-health",
-        "//api/membridge/health",
-        "//api/membridge/projects",
-        "//api/membridge/projects/p/leadership",
-        "//api/membridge/projects/p/nodes",
-    ] {
-        assert_unbuilt(path, &api.get(path).await);
-    }
-    for path in [
-        "/config",
-        "/test-connection",
-        &format!("/llm-tasks/{id}/dispatch"),
-        "//api/membridge/projects/p/leadership/select",
-    ] {
-        assert_unbuilt(path, &api.post(path, json!({})).await);
-    }
-}
-
-fn assert_unbuilt(path: &str, reply: &Reply) {
-    assert_eq!(reply.status, 501, "{path} {reply:?}");
-    let text = reply.body["error"].as_str().unwrap();
-    assert!(text.contains("is not available in this version"), "{text}");
-}

@@ -24,7 +24,7 @@ async fn a_pull_leases_as_many_tasks_as_asked_for_and_the_worker_has_room_for() 
     assert_eq!(names(&two.body), ["leases"]);
     assert_eq!(two.leases().len(), 2);
     for grant in two.leases() {
-        assert_eq!(names(grant), ["lease", "task"]);
+        assert_eq!(names(grant), ["lease", "task", "conversation"]);
         assert_shape(&grant["lease"], LEASE);
         assert_task(&grant["task"]);
         assert_eq!(grant["lease"]["ttl_seconds"], 60);

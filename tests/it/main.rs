@@ -14,6 +14,7 @@ mod contract_keys;
 mod contract_lists;
 mod contract_ours;
 mod contract_pull;
+mod contract_running;
 mod contract_tasks;
 mod contract_validation;
 mod contract_workers;

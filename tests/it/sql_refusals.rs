@@ -25,6 +25,12 @@ impl Scene {
         let leased = submit(&client, "c1", "{}").await;
         run(&client, "select bloom.lease_next('w')").await;
         let lease = lease_of(&client, &leased).await;
+        run(
+            &client,
+            "insert into bloom_private.credential values ('limited', now() + interval '1 hour',
+                 null, 'w', now())",
+        )
+        .await;
         let waiting = submit(&client, "c2", "{}").await;
         let done = submit(&client, "c3", "{}").await;
         run(

@@ -117,6 +117,14 @@ const VERBS: &[(&str, &str)] = &[
          select bloom.task_promote()",
     ),
     (
+        "task_log_append, current lease",
+        "select bloom.task_log_append('%T', '%L', 0, 'a line')",
+    ),
+    (
+        "task_log_append, stale lease",
+        "select bloom.task_log_append('%T', '%S', 0, 'a line')",
+    ),
+    (
         "lease_expire, lease still good",
         "select bloom.lease_expire(100, null, '{\"grace_seconds\": 0}')",
     ),
@@ -142,6 +150,9 @@ select md5(string_agg(x, e'\\n' order by x)) from (
     union all select 'task' || t from bloom_private.task t
     union all select 'key' || t from bloom_private.idempotency t
     union all select 'turn' || t from bloom_private.context_slot t
+    union all select 'log' || t from bloom_private.task_log t
+    union all select 'conversation' || t from bloom_private.context_session t
+    union all select 'credential' || t from bloom_private.credential t
     union all select 'lane' || t from bloom_private.lane t
     union all select 'slot' || t from bloom_private.worker_slot t where t.worker_id <> 'w1' or %1
 ) s";

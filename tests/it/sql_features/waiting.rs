@@ -191,7 +191,7 @@ async fn a_task_that_a_worker_has_says_how_it_stands() {
         &client,
         &task,
         "cancelled",
-        &format!("Cancelled (cancelled) at {when}"),
+        &format!("Cancelled at {when}; the end of its processes is not proven"),
     )
     .await;
     let refusal = refused(&client, "select bloom.task_explain(gen_random_uuid())").await;

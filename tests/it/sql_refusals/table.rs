@@ -309,7 +309,11 @@ fn leases() -> Vec<Verb> {
             vec![
                 task(),
                 lease(),
-                arg("position", "0", Arg::Some(&["null", "-1", "9223372036854775807"])),
+                arg(
+                    "position",
+                    "0",
+                    Arg::Some(&["null", "-1", "9223372036854775807"]),
+                ),
                 arg("text", "'x'", Arg::Some(&["null", "repeat('x', 65537)"])),
                 bare_options(&[of_worker]),
             ],

@@ -1,0 +1,117 @@
+//! The live log of a task: workers add to it while a program runs, people read and follow it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{App, task_id};
+use crate::db::calls::VerbOptions;
+use crate::db::calls::task::task_get;
+use crate::db::calls::task_log::{Piece, task_log_append, task_log_read};
+use crate::error::{Error, Kind, Result};
+use crate::http::validate::Form;
+use crate::http::{Request, Response};
+
+/// The longest piece, in characters; the verb counts bytes.
+const PIECE_MAX: usize = 64 << 10;
+/// The largest position.
+const POSITION_MAX: i64 = 1 << 40;
+/// How many pieces a page has at most.
+const PAGE_MAX: i64 = 1000;
+/// How many pieces a page has.
+const PAGE: i64 = 200;
+/// How long a reader may wait for more, in seconds.
+const WAIT_MAX: i64 = 60;
+/// How often a waiting reader is looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// `POST /llm-tasks/:id/log`: `{"lease_id", "offset", "text"}` → `{"next_offset", "capped"}`.
+pub async fn append(app: Arc<App>, request: Request) -> Result<Response> {
+    let id = task_id(&request)?;
+    let body = request.json().await?;
+    let mut form = Form::new(body.as_ref())?;
+    let lease = form.uuid("lease_id").required();
+    let offset = form.integer("offset").range(0, POSITION_MAX).required();
+    let text: String = form.string("text").max(PIECE_MAX).required();
+    let worker = form.string("worker_id").max(128).nullable();
+    form.finish()?;
+    let options = VerbOptions::default().maybe("worker_id", worker);
+    let (next, capped) = task_log_append(&app.db, id, lease, offset, &text, options).await?;
+    Response::ok(&json!({ "next_offset": next, "capped": capped }))
+}
+
+/// `GET /llm-tasks/:id/log?after=&limit=&wait_seconds=`: `{"chunks": […], "next_cursor", "end"}`.
+/// With `wait_seconds` an answer with nothing in it waits for something, or for the task's end.
+pub async fn read(app: Arc<App>, request: Request) -> Result<Response> {
+    let id = task_id(&request)?;
+    let query = request.query()?;
+    let after = match query.text("after")? {
+        None | Some("") => (0, -1),
+        Some(text) => cursor(text)?,
+    };
+    let limit = query.limit(PAGE, PAGE_MAX)?;
+    let wait = query.integer("wait_seconds", 0..=WAIT_MAX)?.unwrap_or(0);
+    // Beyond the bound readers are answered at once.
+    let seat = app.log_readers.try_acquire().ok();
+    let wait = seat.as_ref().map_or(0, |_| wait.unsigned_abs());
+    let deadline = Instant::now() + Duration::from_secs(wait);
+    let limit = i32::try_from(limit).unwrap_or(1);
+    loop {
+        // First the state: what was written before its end is seen after it.
+        let is_over = is_over(&app, id).await?;
+        let pieces = task_log_read(&app.db, id, after, limit).await?;
+        let is_full = i32::try_from(pieces.len()).is_ok_and(|pieces| pieces >= limit);
+        let is_late = Instant::now() >= deadline || app.shutdown.is_requested();
+        if !pieces.is_empty() || is_over || is_late {
+            let next = pieces
+                .last()
+                .map_or(after, |last| (last.fence, last.position));
+            return Response::ok(&json!({
+                "chunks": pieces.iter().map(shown).collect::<Vec<_>>(),
+                "next_cursor": format!("{}.{}", next.0, next.1),
+                "end": is_over && !is_full,
+            }));
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = app.shutdown.requested() => {}
+        }
+    }
+}
+
+async fn is_over(app: &App, id: Uuid) -> Result<bool> {
+    let status = task_get(&app.db, id).await?.status;
+    Ok(matches!(
+        status.as_str(),
+        "completed" | "dead" | "cancelled"
+    ))
+}
+
+fn shown(piece: &Piece) -> Value {
+    json!({
+        "cursor": format!("{}.{}", piece.fence, piece.position),
+        "lease_id": piece.lease_id,
+        "attempt": piece.attempt,
+        "fence": piece.fence,
+        "at": piece.at,
+        "text": piece.text,
+    })
+}
+
+/// `FENCE.POSITION`, as an earlier answer named it.
+fn cursor(text: &str) -> Result<(i32, i64)> {
+    let read = || {
+        let (fence, position) = text.split_once('.')?;
+        Some((fence.parse().ok()?, position.parse().ok()?))
+    };
+    read().ok_or_else(|| {
+        Error::refused(
+            Kind::Invalid,
+            "invalid_cursor",
+            "after is not a cursor of this log",
+        )
+    })
+}
