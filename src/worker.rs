@@ -17,14 +17,22 @@ pub mod api;
 pub mod attempt;
 pub mod backoff;
 pub mod beat;
+pub mod claude;
+pub mod disk;
 pub mod held;
+pub mod hints;
+pub mod identity;
+pub mod job;
 pub mod lifecycle;
 pub mod lifeline;
+pub mod live;
+pub mod log;
 pub mod output;
 pub mod program;
 pub mod report;
 pub mod slot;
 pub mod tree;
+pub mod workspace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,7 +42,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -45,7 +53,10 @@ use crate::shutdown::Shutdown;
 use api::{Api, Capabilities, Registration};
 use backoff::Backoff;
 use held::Registry;
+use identity::Identity;
+use job::Executor;
 use report::Delivery;
+use workspace::{Occupancy, Scope};
 
 /// How much of the end of a program's stderr a failure carries, in bytes.
 pub const MAX_STDERR_BYTES: usize = 64 << 10;
@@ -59,6 +70,8 @@ pub const MAX_POLL_WAIT: Duration = Duration::from_secs(60);
 pub const MAX_NAME: usize = 128;
 /// The first and the longest pause between two tries to register.
 const REGISTER_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// The pause between two sweeps of old directories.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 /// The pause before a slot that broke is started again.
 const MEND_PAUSE: Duration = Duration::from_secs(1);
 
@@ -75,8 +88,16 @@ pub struct Options {
     pub concurrency: u32,
     /// What tasks may require of it.
     pub labels: Vec<String>,
-    /// The program, for `sh -c`.
-    pub exec: String,
+    /// What runs tasks.
+    pub executor: Executor,
+    /// Where programs work, if not where their executor has them work.
+    pub scope: Option<Scope>,
+    /// The credential that tasks use up, by name; workers of one credential share its limits.
+    pub credential: Option<String>,
+    /// The most that a program's directory may hold, in bytes.
+    pub max_disk_bytes: u64,
+    /// How long the directory of an unused context is kept.
+    pub keep_contexts: Duration,
     /// How long a lease lives without a beat; whole seconds, up to [`MAX_TTL`].
     pub ttl: Duration,
     /// How long the service may hold a lease request, up to [`MAX_POLL_WAIT`].
@@ -94,7 +115,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual ones; `environment` is empty.
+    /// The usual ones, for a program; `environment` is empty.
     #[must_use]
     pub fn new(server: &str, name: &str, exec: &str) -> Self {
         Self {
@@ -103,7 +124,11 @@ impl Options {
             name: name.to_owned(),
             concurrency: 1,
             labels: Vec::new(),
-            exec: exec.to_owned(),
+            executor: Executor::Exec(exec.to_owned()),
+            scope: None,
+            credential: None,
+            max_disk_bytes: 10 << 30,
+            keep_contexts: Duration::from_secs(7 * 86_400),
             ttl: Duration::from_secs(30),
             poll_wait: Duration::from_secs(25),
             kill_grace: Duration::from_secs(3),
@@ -130,7 +155,9 @@ impl Options {
         if self.poll_wait > MAX_POLL_WAIT {
             return wrong("the poll wait must be at most 60 seconds");
         }
-        if self.exec.trim().is_empty() || self.exec.contains('\0') {
+        if let Executor::Exec(exec) = &self.executor
+            && (exec.trim().is_empty() || exec.contains('\0'))
+        {
             return wrong("the program must not be empty");
         }
         Ok(())
@@ -173,9 +200,11 @@ struct Counters {
 #[derive(Debug)]
 pub struct Context {
     options: Options,
+    identity: Identity,
     api: Api,
     session: Uuid,
     held: Arc<Registry>,
+    occupancy: Arc<Occupancy>,
     drain: watch::Sender<bool>,
     shutdown: Shutdown,
     /// The grace is over: end and release what still runs.
@@ -193,11 +222,12 @@ impl Context {
             capabilities: Capabilities {
                 claude_cli: true,
                 max_concurrency: self.options.concurrency,
-                labels: &self.options.labels,
+                labels: &self.identity.labels,
             },
             agent_version: env!("CARGO_PKG_VERSION"),
-            os_info: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            os_info: self.identity.os_info.clone(),
             install_method: "bloom-worker",
+            credential: self.options.credential.as_deref(),
         };
         self.api.register(&registration).await
     }
@@ -236,9 +266,11 @@ pub async fn run(
     let client = Client::new(&options.server, options.api_key.as_ref())?;
     let api = Api::new(client, &options.name);
     let ctx = Arc::new(Context {
+        identity: identity::find(&options).await,
         api,
         session: Uuid::new_v4(),
         held: Arc::new(Registry::default()),
+        occupancy: Arc::new(Occupancy::default()),
         drain: watch::Sender::new(false),
         shutdown,
         hard: at_once.child_token(),
@@ -257,6 +289,8 @@ pub async fn run(
     aides.spawn(async move {
         tokio::select! { () = clock_end.cancelled() => {}, () = stop_hard(&clock) => {} }
     });
+    let (cleaner, cleaning_ends) = (Arc::clone(&ctx), done.clone());
+    aides.spawn(async move { clean_up(&cleaner, cleaning_ends).await });
     serve(&ctx).await;
     done.cancel();
     while aides.join_next().await.is_some() {}
@@ -307,6 +341,23 @@ async fn serve(ctx: &Arc<Context>) {
             tracing::error!(%error, "a slot broke");
             sleep(MEND_PAUSE).await;
             start(&mut slots);
+        }
+    }
+}
+
+/// Removes the directories of contexts that nobody has used for long, at the start and every hour.
+async fn clean_up(ctx: &Context, done: CancellationToken) {
+    loop {
+        let (root, keep) = (ctx.options.work_root.clone(), ctx.options.keep_contexts);
+        match spawn_blocking(move || workspace::sweep(&root, keep)).await {
+            Ok(Ok(removed)) if removed.is_empty() => {}
+            Ok(Ok(removed)) => tracing::info!(count = removed.len(), "old directories removed"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot look for old directories"),
+            Err(error) => tracing::error!(%error, "the sweep broke"),
+        }
+        tokio::select! {
+            () = done.cancelled() => return,
+            () = sleep(CLEAN_EVERY) => {}
         }
     }
 }

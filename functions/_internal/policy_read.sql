@@ -3,6 +3,8 @@ language plpgsql immutable as $$
 -- Checks a task's policy and fills in what clients always see.
 --   timeout_sec 1–3600 (120)   budget ≥ 0 (0: none)   serial: one at a time per context, in order
 --   backoff_base_sec 1–3600 (5), backoff_cap_sec 1–86400 (900): see backoff
+-- For the Claude CLI, where given; the worker decides what it permits:
+--   model, max_turns 1–1000, allowed_tools (64 texts), permission_mode, append_system_prompt
 declare
     v_policy jsonb := coalesce(p_policy, '{}');
     v_budget jsonb;
@@ -12,7 +14,8 @@ begin
             || jsonb_typeof(v_policy));
     end if;
     perform bloom_private.check_options(v_policy, array['timeout_sec', 'budget', 'serial',
-        'backoff_base_sec', 'backoff_cap_sec']);
+        'backoff_base_sec', 'backoff_cap_sec', 'model', 'max_turns', 'allowed_tools',
+        'permission_mode', 'append_system_prompt']);
     v_budget := coalesce(v_policy -> 'budget', '0');
     if jsonb_typeof(v_budget) <> 'number' then
         perform bloom_private.refuse_field('policy', 'Expected number, received '
@@ -30,7 +33,15 @@ begin
         'backoff_base_sec',
             bloom_private.option_integer(v_policy, 'backoff_base_sec', 5, 1, 3600),
         'backoff_cap_sec',
-            bloom_private.option_integer(v_policy, 'backoff_cap_sec', 900, 1, 86400));
+            bloom_private.option_integer(v_policy, 'backoff_cap_sec', 900, 1, 86400))
+        || jsonb_strip_nulls(jsonb_build_object(
+            'model', bloom_private.option_text(v_policy, 'model', null, 128),
+            'max_turns', bloom_private.option_integer(v_policy, 'max_turns', null, 1, 1000),
+            'allowed_tools',
+                to_jsonb(bloom_private.option_texts(v_policy, 'allowed_tools', null, 64, 200)),
+            'permission_mode', bloom_private.option_text(v_policy, 'permission_mode', null, 32),
+            'append_system_prompt',
+                bloom_private.option_text(v_policy, 'append_system_prompt', null, 65536)));
 end
 $$;
 comment on function bloom_private.policy_read(jsonb) is 'Checks a policy and fills in defaults.';

@@ -12,6 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::client::ClientArgs;
 use crate::config::environment;
 use crate::shutdown::Shutdown;
+use crate::worker::claude::Setup;
+use crate::worker::claude::flags::Permits;
+use crate::worker::job::Executor;
+use crate::worker::workspace::Scope;
 use crate::worker::{self, MAX_CONCURRENCY, Options};
 
 /// Arguments of `bloom worker`.
@@ -26,9 +30,13 @@ pub struct Args {
     /// How many tasks to run at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CONCURRENCY)))]
     pub concurrency: u32,
-    /// The program, for `sh -c`: the prompt on stdin, the result on stdout.
+    /// A program to run on each task, for `sh -c`: the prompt on stdin, the result on stdout.
+    /// Without it tasks go to the Claude CLI.
     #[arg(long, value_name = "CMD")]
-    pub exec: String,
+    pub exec: Option<String>,
+    /// How the Claude CLI is run.
+    #[command(flatten)]
+    pub claude: ClaudeArgs,
     /// A label that tasks may require (repeatable, or separated by commas).
     #[arg(long = "label", value_name = "LABEL", value_delimiter = ',')]
     pub labels: Vec<String>,
@@ -54,6 +62,76 @@ pub struct Args {
     /// temporary files].
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
+    /// The most that a program's directory may hold, in bytes.
+    #[arg(long, default_value_t = 10 << 30, value_name = "BYTES")]
+    pub max_disk: u64,
+    /// Whether each attempt has a directory of its own, or the tasks of a context share one
+    /// [default: context for the Claude CLI, attempt for --exec].
+    #[arg(long, value_enum)]
+    pub workspace: Option<Workspace>,
+    /// How long the directory of a context is kept that nobody uses, in days.
+    #[arg(long, default_value_t = 7, value_name = "DAYS")]
+    pub keep_contexts_days: u32,
+    /// Name of the credential that tasks use up. Workers that name the same one share its usage
+    /// limits [default: one of its own].
+    #[arg(long, value_name = "NAME")]
+    pub credential: Option<String>,
+}
+
+/// Where programs work.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Workspace {
+    /// In a directory of the attempt's own, removed afterwards.
+    Attempt,
+    /// In one that the tasks of a context share.
+    Context,
+}
+
+/// How the Claude CLI is run.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Claude CLI")]
+pub struct ClaudeArgs {
+    /// The CLI [default: the first claude on PATH].
+    #[arg(long, value_name = "FILE", conflicts_with = "exec")]
+    pub claude_bin: Option<PathBuf>,
+    /// Directory of agent definitions, SLUG.md; a task's `agent_slug` selects one.
+    #[arg(long, value_name = "DIR", conflicts_with = "exec")]
+    pub agents_dir: Option<PathBuf>,
+    /// Tools that tasks may ask for (repeatable, or separated by commas) [default: any].
+    #[arg(long = "permit-tool", value_name = "TOOL", value_delimiter = ',')]
+    pub permit_tools: Option<Vec<String>>,
+    /// Let tasks ask to run without permission checks.
+    #[arg(long, conflicts_with = "exec")]
+    pub permit_bypass: bool,
+}
+
+impl ClaudeArgs {
+    fn setup(&self) -> anyhow::Result<Setup> {
+        let found = self.claude_bin.clone().or_else(environment::find_claude);
+        let bin = found.ok_or_else(|| {
+            anyhow!(
+                "there is no claude on PATH. Install the Claude CLI (npm install -g \
+                 @anthropic-ai/claude-code), name it with --claude-bin, or run a program of your \
+                 own with --exec."
+            )
+        })?;
+        let bin = bin
+            .canonicalize()
+            .with_context(|| format!("cannot use {}", bin.display()))?;
+        if let Some(dir) = &self.agents_dir
+            && !dir.is_dir()
+        {
+            return Err(anyhow!("{} is not a directory", dir.display()));
+        }
+        Ok(Setup {
+            bin,
+            agents_dir: self.agents_dir.clone(),
+            permits: Permits {
+                bypass: self.permit_bypass,
+                tools: self.permit_tools.clone(),
+            },
+        })
+    }
 }
 
 impl Args {
@@ -62,7 +140,18 @@ impl Args {
     /// # Errors
     /// When the key cannot be read or a variable may not be passed on.
     pub fn options(&self) -> anyhow::Result<Options> {
-        let mut options = Options::new(&self.client.server, &self.name, &self.exec);
+        let exec = self.exec.as_deref().unwrap_or_default();
+        let mut options = Options::new(&self.client.server, &self.name, exec);
+        if self.exec.is_none() {
+            options.executor = Executor::Claude(self.claude.setup()?);
+        }
+        options.scope = self.workspace.map(|workspace| match workspace {
+            Workspace::Attempt => Scope::Attempt,
+            Workspace::Context => Scope::Context,
+        });
+        options.credential.clone_from(&self.credential);
+        options.max_disk_bytes = self.max_disk;
+        options.keep_contexts = Duration::from_secs(u64::from(self.keep_contexts_days) * 86_400);
         options.api_key = self.client.key().context("cannot read the API key file")?;
         options.concurrency = self.concurrency;
         options.labels.clone_from(&self.labels);

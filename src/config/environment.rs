@@ -4,7 +4,30 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The variables that every program gets, where the worker has them.
-pub const ALWAYS: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TERM", "TZ"];
+pub const ALWAYS: [&str; 18] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TERM",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+];
+/// Beginnings of variables that every program gets: those of the Claude CLI.
+pub const ALWAYS_BEGIN: [&str; 2] = ["ANTHROPIC_", "CLAUDE_"];
+/// Beginnings of variables that no program ever gets: those of this service and its database.
+pub const NEVER_BEGIN: [&str; 4] = ["BLOOM_", "RUNTIME_", "MEMBRIDGE_", "PG"];
 
 /// The variables that no program ever gets, whatever was asked for: they open the queue itself.
 pub const NEVER: [&str; 3] = ["BLOOM_API_KEY", "RUNTIME_API_KEY", "DATABASE_URL"];
@@ -22,7 +45,7 @@ pub fn work_root() -> PathBuf {
 ///
 /// # Errors
 /// A text for the operator when `pass` holds a name that is not a variable's, that belongs to the
-/// worker (`BLOOM_…`), or that is one of [`NEVER`].
+/// service ([`NEVER_BEGIN`]), or that is one of [`NEVER`].
 pub fn for_program(pass: &[String]) -> Result<Vec<(String, OsString)>, String> {
     select(std::env::vars_os(), pass)
 }
@@ -37,18 +60,33 @@ fn select(
                 "'{name}' is not the name of an environment variable"
             ));
         }
-        if NEVER.contains(&name.as_str()) || name.starts_with("BLOOM_") {
+        if NEVER.contains(&name.as_str()) || NEVER_BEGIN.iter().any(|never| name.starts_with(never))
+        {
             return Err(format!("{name} is never passed on to programs"));
         }
     }
     let mut chosen: Vec<(String, OsString)> = all
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| ALWAYS.contains(&name.as_str()) || pass.contains(name))
+        .filter(|(name, _)| is_usual(name) || pass.contains(name))
         .collect();
     if !chosen.iter().any(|(name, _)| name == "PATH") {
         chosen.push(("PATH".to_owned(), DEFAULT_PATH.into()));
     }
     Ok(chosen)
+}
+
+fn is_usual(name: &str) -> bool {
+    ALWAYS.contains(&name) || ALWAYS_BEGIN.iter().any(|usual| name.starts_with(usual))
+}
+
+/// The first `claude` on this process's `PATH`.
+#[must_use]
+pub fn find_claude() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is config")]
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join("claude"))
+        .find(|file| file.is_file())
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::live::{Progress, Usage};
 use crate::client::{Client, Failure, segment};
 
 /// How long an ordinary call may take.
@@ -30,6 +32,9 @@ pub struct Registration<'a> {
     pub os_info: String,
     /// Always `bloom-worker`.
     pub install_method: &'static str,
+    /// The credential that its tasks use up, by name: workers of one credential share its limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<&'a str>,
 }
 
 /// What a worker can do.
@@ -74,6 +79,41 @@ pub struct Granted {
     pub lease: Lease,
     /// The task.
     pub task: Task,
+    /// The conversation of the task's context, where there is one.
+    #[serde(default)]
+    pub conversation: Option<Conversation>,
+}
+
+/// The conversation that the tasks of a context are in.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Conversation {
+    /// The CLI's name for it.
+    pub session_id: String,
+    /// The worker that has it on its disk.
+    pub worker_id: String,
+}
+
+/// What became of the conversation in an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turn {
+    /// The session that holds it from now on.
+    pub session_id: String,
+    /// How it came about.
+    pub how: How,
+}
+
+/// How an attempt's session came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// There was nothing to continue.
+    New,
+    /// It continues the context's conversation.
+    Resumed,
+    /// It continues it while another attempt here does so too: the two know nothing of each other.
+    Forked,
+    /// The conversation is on another worker; this one begins anew.
+    Moved,
 }
 
 /// The right to run a task for a while.
@@ -104,13 +144,34 @@ pub struct Task {
     pub policy: Policy,
     /// `text` or `json`.
     pub desired_format: String,
+    /// Files of the context's directory that the program should know: paths and patterns.
+    #[serde(default)]
+    pub context_hints: Vec<String>,
 }
 
-/// A task's limits.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// A task's limits, and its wishes for the Claude CLI.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Policy {
     /// How long the program may run, in seconds.
     pub timeout_sec: u64,
+    /// How many tokens it may use; 0: any number.
+    #[serde(default)]
+    pub budget: f64,
+    /// Which model.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// How many turns the agent may take.
+    #[serde(default)]
+    pub max_turns: Option<u32>,
+    /// Tools that need no permission.
+    #[serde(default)]
+    pub allowed_tools: Option<Vec<String>>,
+    /// How permissions are given.
+    #[serde(default)]
+    pub permission_mode: Option<String>,
+    /// What is added to the system prompt.
+    #[serde(default)]
+    pub append_system_prompt: Option<String>,
 }
 
 /// `POST /workers/{name}/beat`.
@@ -127,6 +188,12 @@ pub struct Beat {
 pub struct BeatLease {
     /// The lease.
     pub lease_id: Uuid,
+    /// Where its program stands, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// What it has used up so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// The answer to [`Beat`].
@@ -176,6 +243,32 @@ pub struct Completion {
     /// False when another try cannot help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
+    /// Where its conversation went on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Turn>,
+    /// The proof that the program is gone, when it was ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// How a program was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// Whether every process of its tree is known to be gone.
+    pub tree_gone: bool,
+    /// The strongest signal that it took: `none`, `SIGTERM` or `SIGKILL`.
+    pub signal: &'static str,
+    /// How many processes it had when its end began.
+    pub processes: usize,
+}
+
+impl Stopped {
+    /// Of a program that was never started.
+    pub const UNSTARTED: Self = Self {
+        tree_gone: true,
+        signal: "none",
+        processes: 0,
+    };
 }
 
 /// How a run ended.
@@ -189,12 +282,15 @@ pub enum Status {
 }
 
 /// What a run took.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Metrics {
     /// From the program's start to its end, in milliseconds.
     pub duration_ms: u64,
     /// Not known for a plain program.
     pub tokens_used: Option<u64>,
+    /// What else is known of it: numbers, booleans and short texts.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -202,10 +298,57 @@ struct LeaseRef {
     lease_id: Uuid,
 }
 
+/// `POST /llm-tasks/{id}/release`.
+#[derive(Debug, Serialize)]
+pub struct Release {
+    /// The lease that ends.
+    pub lease_id: Uuid,
+    /// Why, for people.
+    pub reason: String,
+    /// Until when this worker's credential is used up, in epoch milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited_until: Option<i64>,
+    /// The proof that the program is gone, when it was ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+impl Release {
+    /// A plain one.
+    #[must_use]
+    pub fn new(lease_id: Uuid, reason: &str) -> Self {
+        Self {
+            lease_id,
+            reason: reason.to_owned(),
+            limited_until: None,
+            stopped: None,
+        }
+    }
+}
+
 #[derive(Serialize)]
-struct Release<'a> {
+struct LogLines<'a> {
     lease_id: Uuid,
-    reason: &'a str,
+    offset: u64,
+    text: &'a str,
+}
+
+/// The answer to lines of a log.
+#[derive(Debug, Deserialize)]
+pub struct LogTaken {
+    /// How many bytes of this lease's log the service has.
+    pub next_offset: u64,
+    /// Whether it takes no more.
+    #[serde(default)]
+    pub capped: bool,
+}
+
+impl LogTaken {
+    /// How many of `bytes` bytes that were sent from `offset` on the service has now.
+    #[must_use]
+    pub fn of(&self, offset: u64, bytes: usize) -> usize {
+        usize::try_from(self.next_offset.saturating_sub(offset)).map_or(bytes, |n| n.min(bytes))
+    }
 }
 
 /// The worker's side of the API.
@@ -266,12 +409,28 @@ impl Api {
     }
 
     /// Gives the task back without burning the attempt. Safe to repeat.
-    pub async fn release(&self, task: Uuid, lease_id: Uuid, reason: &str) -> Result<(), Failure> {
+    pub async fn release(&self, task: Uuid, body: &Release) -> Result<(), Failure> {
         let path = format!("/llm-tasks/{task}/release");
-        let body = Release { lease_id, reason };
         self.client
-            .post::<IgnoredAny>(&path, &body, CALL_LIMIT)
+            .post::<IgnoredAny>(&path, body, CALL_LIMIT)
             .await
             .map(drop)
+    }
+
+    /// Adds to the live log of a lease. Safe to repeat: the offset says what is there already.
+    pub async fn log(
+        &self,
+        task: Uuid,
+        lease_id: Uuid,
+        offset: u64,
+        text: &str,
+    ) -> Result<LogTaken, Failure> {
+        let path = format!("/llm-tasks/{task}/log");
+        let body = LogLines {
+            lease_id,
+            offset,
+            text,
+        };
+        self.client.post(&path, &body, CALL_LIMIT).await
     }
 }

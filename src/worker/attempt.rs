@@ -1,25 +1,28 @@
 //! One attempt at a task, from the lease to the report.
 
-use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal as Unix;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::api::{Completion, Granted};
+use super::api::{Completion, Granted, Release, Stopped};
 use super::backoff::Backoff;
 use super::held::{Guard, Signal};
+use super::job::{self, Reader};
 use super::lifecycle::{Effect, Event, State, Why, next};
-use super::output::{tail_text, to_text};
-use super::program::{Program, Remains};
+use super::program::{Launch, Program, Remains};
 use super::report::{self, Delivery};
-use super::{Context, MAX_STDERR_BYTES};
+use super::workspace::Workspace;
+use super::{Context, disk, log};
 
 /// The first and the longest pause between two tries to announce the start.
 const START_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How much of the end of stdout a failure carries when there is no stderr, in bytes.
-const MAX_STDOUT_TAIL: usize = 4 << 10;
+/// How long a program may stay once it has said its last word.
+const LINGER: Duration = Duration::from_secs(10);
 /// Stands in for "never" where no timer runs.
 const FAR: Duration = Duration::from_secs(86_400 * 365);
 /// Why a task goes back when the worker stops.
@@ -28,7 +31,7 @@ pub const STOPPING: &str = "the worker is stopping";
 /// What to tell the service at the end.
 enum Outcome {
     Complete(Completion),
-    Release(String),
+    Release(Release),
     Nothing(&'static str),
 }
 
@@ -57,10 +60,7 @@ pub async fn run(ctx: &Context, granted: Granted) {
             "complete",
             report::complete(ctx, &held, task, completion).await,
         ),
-        Outcome::Release(reason) => (
-            "release",
-            report::release(ctx, lease_id, task, &reason).await,
-        ),
+        Outcome::Release(release) => ("release", report::release(ctx, task, &release).await),
         Outcome::Nothing(why) => (why, Delivery::Superseded),
     };
     ctx.count(what, delivery);
@@ -77,7 +77,9 @@ async fn announce(ctx: &Context, held: &Guard, granted: &Granted) -> Result<(), 
         let failure = tokio::select! {
             biased;
             said = held.graver(Signal::None) => return Err(unstarted(held, said)),
-            () = ctx.hard.cancelled() => return Err(Outcome::Release(STOPPING.to_owned())),
+            () = ctx.hard.cancelled() => {
+                return Err(Outcome::Release(Release::new(held.lease_id, STOPPING)));
+            }
             answer = ctx.api.start(granted.task.id, held.lease_id) => match answer {
                 Ok(()) => {
                     held.renew(sent);
@@ -90,9 +92,8 @@ async fn announce(ctx: &Context, held: &Guard, granted: &Granted) -> Result<(), 
         match failure.status() {
             Some(404 | 409) => return Err(Outcome::Nothing("lost before the start")),
             Some(_) if !failure.is_transient() => {
-                return Err(Outcome::Release(format!(
-                    "the start was refused: {failure}"
-                )));
+                let why = format!("the start was refused: {failure}");
+                return Err(Outcome::Release(Release::new(held.lease_id, &why)));
             }
             _ if Instant::now() > expires.max(held.expires()) => {
                 return Err(Outcome::Nothing("unanswered before the start"));
@@ -106,52 +107,139 @@ fn unstarted(held: &Guard, said: Signal) -> Outcome {
     if said == Signal::Lost {
         return Outcome::Nothing("lost before the start");
     }
-    Outcome::Complete(cancelled(held, Duration::ZERO))
-}
-
-fn cancelled(held: &Guard, ran: Duration) -> Completion {
-    let report = report::error(held.lease_id, "cancelled".to_owned(), ran);
-    Completion {
+    let report = report::error(held.lease_id, "cancelled".to_owned(), Duration::ZERO);
+    Outcome::Complete(Completion {
         retryable: Some(false),
+        stopped: Some(Stopped::UNSTARTED),
         ..report
-    }
+    })
 }
 
 async fn execute(ctx: &Context, held: &Guard, granted: &Granted) -> Outcome {
+    let task = &granted.task;
+    // An earlier attempt of this process at the task may still be dying in the same directory.
+    let _turn = ctx.occupancy.turn(task.id).await;
+    let (_presence, others) = ctx.occupancy.enter(&task.context_id);
+    let fault =
+        |message: String| Outcome::Complete(report::error(held.lease_id, message, Duration::ZERO));
+    let scope = ctx.options.scope.unwrap_or(ctx.options.executor.scope());
+    let root = ctx.options.work_root.clone();
+    let workspace = match Workspace::open(root, scope, granted).await {
+        Ok(workspace) => workspace,
+        Err(error) => return fault(format!("the worker could not make a directory: {error}")),
+    };
+    let outcome = match job::prepare(&ctx.options, held, granted, &workspace, others) {
+        Ok((launch, reader)) => {
+            let log = held.live.log().clone();
+            let sender = log::send(ctx, held, task.id, &log);
+            let running = async {
+                let outcome = run_in(ctx, held, granted, &workspace, launch, reader).await;
+                log.close();
+                outcome
+            };
+            tokio::join!(running, sender).0
+        }
+        Err(why) => Outcome::Complete(Completion {
+            retryable: Some(false),
+            ..report::error(held.lease_id, why, Duration::ZERO)
+        }),
+    };
+    workspace.close().await;
+    outcome
+}
+
+/// Runs the program in its directory, to its end.
+async fn run_in(
+    ctx: &Context,
+    held: &Guard,
+    granted: &Granted,
+    workspace: &Workspace,
+    launch: Launch,
+    reader: Reader,
+) -> Outcome {
     let started = Instant::now();
-    let mut program = match Program::start(&ctx.options, granted).await {
+    let mut program = match Program::start(&ctx.options, granted, workspace, launch) {
         Ok(program) => program,
         Err(error) => {
             let message = format!("the worker could not start the program: {error}");
             return Outcome::Complete(report::error(held.lease_id, message, Duration::ZERO));
         }
     };
-    let limit = Duration::from_secs(granted.task.policy.timeout_sec);
-    let (state, status) = watch(ctx, held, &mut program, started + limit).await;
+    let limits = Limits {
+        end: started + Duration::from_secs(granted.task.policy.timeout_sec),
+        budget: granted.task.policy.budget,
+        disk: workspace.cwd.clone(),
+    };
+    let (state, status) = watch(ctx, held, &mut program, &limits).await;
     let ran = started.elapsed();
     let remains = program.finish().await;
     if !remains.tree_gone {
         tracing::error!(lease.id = %held.lease_id, "a program's processes could not be killed");
     }
-    match state {
-        State::Ended(Why::Lost) => Outcome::Nothing("lost"),
-        State::Ended(Why::Unrenewed) => Outcome::Nothing("not renewed in time"),
-        State::Ended(Why::Stopping) => Outcome::Release(STOPPING.to_owned()),
-        State::Ended(Why::Cancelled) => Outcome::Complete(cancelled(held, ran)),
-        State::Ended(Why::TimedOut) => Outcome::Complete(report::error(
-            held.lease_id,
-            "timeout exceeded".to_owned(),
-            ran,
-        )),
-        State::Ended(Why::TooLarge) => {
-            let most = ctx.options.max_output_bytes;
-            let message = format!("the program printed more than {most} bytes");
-            Outcome::Complete(report::error(held.lease_id, message, ran))
+    let why = match state {
+        State::Ended(Why::Lingering) | State::Exited | State::Running | State::Ending(_) => {
+            return match reader.exited(held, status, ran) {
+                job::Outcome::Complete(completion) => Outcome::Complete(completion),
+                job::Outcome::Limited(until, why) => Outcome::Release(Release {
+                    limited_until: Some(until),
+                    ..Release::new(held.lease_id, &why)
+                }),
+            };
         }
-        State::Exited | State::Running | State::Ending(_) => {
-            Outcome::Complete(exited(held, status, &remains, ran))
+        State::Ended(why) => why,
+    };
+    ended(ctx, held, why, &limits, ran, &remains, &reader)
+}
+
+/// What to tell the service of a program that was ended.
+fn ended(
+    ctx: &Context,
+    held: &Guard,
+    why: Why,
+    limits: &Limits,
+    ran: Duration,
+    remains: &Remains,
+    reader: &Reader,
+) -> Outcome {
+    let error = |message: String, retryable: Option<bool>| {
+        let completion = Completion {
+            retryable,
+            stopped: remains.stopped,
+            ..report::error(held.lease_id, message, ran)
+        };
+        Outcome::Complete(reader.with_metrics(completion, &held.live))
+    };
+    match why {
+        Why::Lost => Outcome::Nothing("lost"),
+        Why::Unrenewed => Outcome::Nothing("not renewed in time"),
+        Why::Stopping => Outcome::Release(Release {
+            stopped: remains.stopped,
+            ..Release::new(held.lease_id, STOPPING)
+        }),
+        Why::Cancelled => error("cancelled".to_owned(), Some(false)),
+        Why::TimedOut | Why::Lingering => error("timeout exceeded".to_owned(), None),
+        Why::TooLarge => {
+            let most = ctx.options.max_output_bytes;
+            error(format!("the program printed more than {most} bytes"), None)
+        }
+        Why::DiskFull => {
+            let most = ctx.options.max_disk_bytes;
+            let message = format!("disk limit exceeded: more than {most} bytes written");
+            error(message, Some(false))
+        }
+        Why::OverBudget => {
+            let used = held.live.shown().map_or(0, |(_, usage)| usage.tokens_used);
+            let message = format!("token budget exceeded: used {used} of {}", limits.budget);
+            error(message, Some(false))
         }
     }
+}
+
+/// What a run may take.
+struct Limits {
+    end: Instant,
+    budget: f64,
+    disk: PathBuf,
 }
 
 /// Feeds everything that happens into [`next`] and carries out its effects, until the end.
@@ -159,15 +247,22 @@ async fn watch(
     ctx: &Context,
     held: &Guard,
     program: &mut Program,
-    limit: Instant,
+    limits: &Limits,
 ) -> (State, Option<ExitStatus>) {
     let mut state = State::Running;
     let mut status: Option<ExitStatus> = None;
     let mut signal = Signal::None;
     let mut grace_over = Instant::now() + FAR;
     let tree = program.tree().clone();
-    let stdout = program.stdout().clone();
+    let overflow = program.overflow();
+    let live = Arc::clone(&held.live);
     let (mut reaped, mut overflowed, mut unrenewed, mut hurried) = (false, false, false, false);
+    let mut full = pin!(disk::over(limits.disk.clone(), ctx.options.max_disk_bytes));
+    let mut spent = pin!(live.over_budget(limits.budget));
+    let mut lingers = pin!(async {
+        live.finished().await;
+        sleep(LINGER).await;
+    });
     while !matches!(state, State::Exited | State::Ended(_)) {
         let ending = matches!(state, State::Ending(_));
         let event = tokio::select! {
@@ -191,11 +286,14 @@ async fn watch(
                 status = ended.ok();
                 Event::Exited
             }
-            () = stdout.overflow(), if !overflowed => {
+            () = overflow.notified(), if !overflowed => {
                 overflowed = true;
                 Event::End(Why::TooLarge)
             }
-            () = sleep_until(limit), if !ending => Event::End(Why::TimedOut),
+            () = &mut spent, if !ending => Event::End(Why::OverBudget),
+            _ = &mut full, if !ending => Event::End(Why::DiskFull),
+            () = &mut lingers, if !ending => Event::End(Why::Lingering),
+            () = sleep_until(limits.end), if !ending => Event::End(Why::TimedOut),
             () = sleep_until(grace_over), if ending => {
                 // Again and again while something survives even this.
                 grace_over = Instant::now() + ctx.options.kill_grace.max(Duration::from_secs(1));
@@ -218,36 +316,4 @@ async fn watch(
         }
     }
     (state, status)
-}
-
-fn exited(
-    held: &Guard,
-    status: Option<ExitStatus>,
-    remains: &Remains,
-    ran: Duration,
-) -> Completion {
-    let Some(status) = status else {
-        let message = "the worker could not learn how the program ended".to_owned();
-        return report::error(held.lease_id, message, ran);
-    };
-    if status.success() {
-        return report::success(held.lease_id, to_text(&remains.stdout), ran);
-    }
-    let how = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => "ended in an unknown way".to_owned(),
-    };
-    let mut why = tail_text(&remains.stderr, MAX_STDERR_BYTES);
-    if why.trim().is_empty() {
-        // Some programs complain on stdout.
-        why = tail_text(&remains.stdout, MAX_STDOUT_TAIL);
-    }
-    let why = why.trim_end();
-    let message = if why.is_empty() {
-        how
-    } else {
-        format!("{how}: {why}")
-    };
-    report::error(held.lease_id, message, ran)
 }

@@ -48,8 +48,13 @@ async fn once(ctx: &Context) -> bool {
         .held
         .all()
         .iter()
-        .map(|held| BeatLease {
-            lease_id: held.lease_id,
+        .map(|held| {
+            let (progress, usage) = held.live.shown().unzip();
+            BeatLease {
+                lease_id: held.lease_id,
+                progress,
+                usage,
+            }
         })
         .collect();
     let beat = Beat {

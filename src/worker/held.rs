@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::live::Live;
+
 /// The share of a lease's time that is kept as a margin: work ends before the lease can.
 const MARGIN_SHARE: u32 = 5;
 /// The largest margin.
@@ -29,6 +31,8 @@ pub enum Signal {
 pub struct Held {
     /// The lease.
     pub lease_id: Uuid,
+    /// What its program shows of itself.
+    pub live: Arc<Live>,
     ttl: Duration,
     renewed: watch::Sender<Instant>,
     signal: watch::Sender<Signal>,
@@ -39,6 +43,7 @@ impl Held {
         let (renewed, signal) = (watch::Sender::new(now), watch::Sender::new(Signal::None));
         Self {
             lease_id,
+            live: Arc::default(),
             ttl,
             renewed,
             signal,

@@ -7,10 +7,16 @@
 pub enum Why {
     /// The worker is stopping: the task goes back unburned.
     Stopping,
+    /// It has said its last word and does not leave.
+    Lingering,
     /// It ran longer than its policy allows.
     TimedOut,
     /// It printed more than the limit.
     TooLarge,
+    /// It used more tokens than its policy allows.
+    OverBudget,
+    /// It wrote more to its directory than it may.
+    DiskFull,
     /// Somebody cancelled the task.
     Cancelled,
     /// The worker could not beat in time, so somebody else may hold the task by now.
@@ -20,10 +26,14 @@ pub enum Why {
 }
 
 impl Why {
-    /// Whether somebody else may be running the task: then there is no time for courtesy.
+    /// Whether somebody else may be running the task, or the program floods the worker: then there
+    /// is no time for courtesy.
     #[must_use]
     pub fn is_urgent(self) -> bool {
-        matches!(self, Self::Unrenewed | Self::Lost | Self::TooLarge)
+        matches!(
+            self,
+            Self::Unrenewed | Self::Lost | Self::TooLarge | Self::DiskFull
+        )
     }
 }
 
@@ -96,10 +106,13 @@ pub fn next(state: State, event: Event) -> (State, Effect) {
 mod tests {
     use super::*;
 
-    const REASONS: [Why; 6] = [
+    const REASONS: [Why; 9] = [
         Why::Stopping,
+        Why::Lingering,
         Why::TimedOut,
         Why::TooLarge,
+        Why::OverBudget,
+        Why::DiskFull,
         Why::Cancelled,
         Why::Unrenewed,
         Why::Lost,
@@ -120,7 +133,12 @@ mod tests {
 
     #[test]
     fn cancel_and_timeout_ask_before_they_kill() {
-        for why in [Why::Cancelled, Why::TimedOut, Why::Stopping] {
+        for why in [
+            Why::Cancelled,
+            Why::TimedOut,
+            Why::OverBudget,
+            Why::Stopping,
+        ] {
             let (state, effect) = next(State::Running, Event::End(why));
             assert_eq!(effect, Effect::Terminate);
             assert_eq!(next(state, Event::Exited), (state, Effect::Nothing));

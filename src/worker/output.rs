@@ -8,24 +8,33 @@ use tokio::sync::Notify;
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 << 10;
 
+/// Takes what a stream says, chunk by chunk; false when it has had enough.
+pub type Sink = Box<dyn FnMut(&[u8]) -> bool + Send>;
+
+/// Reads `stream` into `sink` to its end, or until the sink has had enough: that is told to
+/// `overflow`, and reading stops.
+pub async fn drain(mut stream: impl AsyncRead + Unpin, mut sink: Sink, overflow: Arc<Notify>) {
+    let mut chunk = vec![0; CHUNK];
+    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        if !sink(&chunk[..read]) {
+            overflow.notify_one();
+            return;
+        }
+    }
+}
+
 /// What was read of one stream so far, shared with its reader so that it survives a reader that
 /// never reaches the end.
 #[derive(Debug, Clone)]
 pub struct Capture {
-    shared: Arc<Shared>,
+    bytes: Arc<Mutex<Vec<u8>>>,
     keep: Keep,
-}
-
-#[derive(Debug)]
-struct Shared {
-    bytes: Mutex<Vec<u8>>,
-    overflow: Notify,
 }
 
 /// What to keep of a stream, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub enum Keep {
-    /// All of it; more than this is an overflow, and reading stops.
+    /// All of it; more than this is an overflow.
     Whole(usize),
     /// Only its end.
     Tail(usize),
@@ -35,50 +44,22 @@ impl Capture {
     /// An empty one.
     #[must_use]
     pub fn new(keep: Keep) -> Self {
-        let shared = Shared {
-            bytes: Mutex::new(Vec::new()),
-            overflow: Notify::new(),
-        };
         Self {
-            shared: Arc::new(shared),
+            bytes: Arc::default(),
             keep,
         }
     }
 
-    /// Reads `stream` to its end, or to the overflow.
-    pub async fn fill(self, mut stream: impl AsyncRead + Unpin) {
-        let mut chunk = vec![0; CHUNK];
-        while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-            if !self.add(&chunk[..read]) {
-                self.shared.overflow.notify_one();
-                return;
-            }
-        }
-    }
-
-    /// Resolves when the stream held more than [`Keep::Whole`] allows.
-    pub async fn overflow(&self) {
-        self.shared.overflow.notified().await;
-    }
-
-    /// What was read so far.
+    /// What was read so far; empties it.
     #[must_use]
     pub fn take(&self) -> Vec<u8> {
-        std::mem::take(
-            &mut self
-                .shared
-                .bytes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn add(&self, chunk: &[u8]) -> bool {
-        let mut bytes = self
-            .shared
-            .bytes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Adds a chunk; false when the stream held more than [`Keep::Whole`] allows.
+    #[must_use]
+    pub fn add(&self, chunk: &[u8]) -> bool {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         match self.keep {
             Keep::Whole(limit) if bytes.len() + chunk.len() > limit => return false,
             Keep::Whole(_) => bytes.extend_from_slice(chunk),
@@ -99,11 +80,16 @@ impl Capture {
 /// Postgres cannot store in text), becomes U+FFFD.
 #[must_use]
 pub fn to_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    without_nul(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// The text with U+FFFD in place of NUL.
+#[must_use]
+pub fn without_nul(text: String) -> String {
     if text.contains('\0') {
         text.replace('\0', "\u{FFFD}")
     } else {
-        text.into_owned()
+        text
     }
 }
 
@@ -115,6 +101,20 @@ pub fn tail_text(bytes: &[u8], limit: usize) -> String {
         from += 1;
     }
     to_text(&bytes[from..])
+}
+
+/// At most the first `limit` bytes of a text, whole characters; an ellipsis says that there was
+/// more.
+#[must_use]
+pub fn head(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]
@@ -130,6 +130,13 @@ mod tests {
     fn a_tail_starts_at_a_whole_character() {
         assert_eq!(tail_text("xäöü".as_bytes(), 3), "ü");
         assert_eq!(tail_text(b"abc", 10), "abc");
+    }
+
+    #[test]
+    fn a_head_ends_at_a_whole_character() {
+        assert_eq!(head("äöü", 6), "äöü");
+        assert_eq!(head("äöüä", 6), "ä…");
+        assert_eq!(head("äöüä", 1), "…");
     }
 
     #[test]

@@ -1,23 +1,24 @@
-//! One run of the operator's program: started behind a gate, fed, read, ended, cleaned up.
+//! One run of a program: started behind a gate, fed, read, ended.
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::api::Granted;
+use super::Options;
+use super::api::{Granted, Stopped};
 use super::lifeline::Lifeline;
-use super::output::{Capture, Keep};
+use super::output::{Sink, drain, without_nul};
 use super::tree::{COOKIE, Tree};
-use super::{MAX_STDERR_BYTES, Options};
+use super::workspace::Workspace;
 
 /// How long the pipes may stay open once the program has exited.
 const PIPE_GRACE: Duration = Duration::from_millis(500);
@@ -25,7 +26,21 @@ const PIPE_GRACE: Duration = Duration::from_millis(500);
 /// The program waits for one line before it runs, so that a worker killed right after starting it
 /// leaves nothing behind: without the line it exits, and with it the watcher is in place. POSIX
 /// makes `read` leave everything after the line to the program.
-const GATE: &str = r#"IFS= read -r word && [ "$word" = go ] || exit 125; exec /bin/sh -c "$1""#;
+const GATE: &str = r#"IFS= read -r word && [ "$word" = go ] || exit 125; exec "$@""#;
+
+/// What to run, and who reads it.
+pub struct Launch {
+    /// The program and its arguments.
+    pub argv: Vec<OsString>,
+    /// Variables beside the usual ones.
+    pub environment: Vec<(String, OsString)>,
+    /// What it reads.
+    pub stdin: String,
+    /// Takes what it prints.
+    pub stdout: Sink,
+    /// Takes what it complains about.
+    pub stderr: Sink,
+}
 
 /// A program that has been started.
 #[derive(Debug)]
@@ -34,44 +49,37 @@ pub struct Program {
     tree: Tree,
     lifeline: Lifeline,
     pipes: JoinSet<()>,
-    stdout: Capture,
-    stderr: Capture,
-    work_dir: PathBuf,
+    overflow: Arc<Notify>,
+    stopped: Option<Stopped>,
 }
 
-/// What a program left.
+/// What is known of a program that has ended.
 #[derive(Debug)]
 pub struct Remains {
-    /// What it printed.
-    pub stdout: Vec<u8>,
-    /// The end of what it complained about (up to twice [`MAX_STDERR_BYTES`]).
-    pub stderr: Vec<u8>,
     /// Whether its whole process tree is known to be gone.
     pub tree_gone: bool,
+    /// How it was ended, if it did not end by itself.
+    pub stopped: Option<Stopped>,
 }
 
 impl Program {
-    /// Starts the program of `options` on `granted`.
+    /// Starts `launch` for `granted`.
     ///
     /// # Errors
-    /// When the working directory or a process cannot be made; nothing is left then.
-    pub async fn start(options: &Options, granted: &Granted) -> io::Result<Self> {
-        let name = format!("bloom-{}-{}", granted.lease.id, granted.lease.attempt);
-        let work_dir = options.work_root.join(name);
-        std::fs::DirBuilder::new().mode(0o700).create(&work_dir)?;
-        let started = Self::spawn(options, granted, &work_dir);
-        if started.is_err() {
-            remove(work_dir).await;
-        }
-        started
-    }
-
-    fn spawn(options: &Options, granted: &Granted, work_dir: &Path) -> io::Result<Self> {
+    /// When a process cannot be made; nothing is left then.
+    pub fn start(
+        options: &Options,
+        granted: &Granted,
+        workspace: &Workspace,
+        launch: Launch,
+    ) -> io::Result<Self> {
         let mut child = Command::new("/bin/sh")
-            .args(["-c", GATE, "bloom-gate", &options.exec])
+            .args(["-c", GATE, "bloom-gate"])
+            .args(launch.argv)
             .env_clear()
             .envs(environment(options, granted))
-            .current_dir(work_dir)
+            .envs(launch.environment)
+            .current_dir(&workspace.cwd)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -82,34 +90,24 @@ impl Program {
         let leader = raw.and_then(Pid::from_raw).ok_or_else(missing)?;
         let path = options.environment.iter().find(|(name, _)| name == "PATH");
         let path = path.map(|(_, value)| value.as_os_str());
-        let lifeline = Lifeline::tie(leader, granted.lease.id, work_dir, path)?;
+        let lifeline = Lifeline::tie(leader, granted.lease.id, &workspace.scratch, path)?;
         let tree = Tree::new(leader, granted.lease.id);
-        let (stdout, stderr) = (
-            Capture::new(Keep::Whole(options.max_output_bytes)),
-            Capture::new(Keep::Tail(MAX_STDERR_BYTES)),
-        );
+        let overflow = Arc::new(Notify::new());
         let mut pipes = JoinSet::new();
-        pipes.spawn(
-            stdout
-                .clone()
-                .fill(child.stdout.take().ok_or_else(missing)?),
-        );
-        pipes.spawn(
-            stderr
-                .clone()
-                .fill(child.stderr.take().ok_or_else(missing)?),
-        );
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        pipes.spawn(drain(stdout, launch.stdout, Arc::clone(&overflow)));
+        let stderr = child.stderr.take().ok_or_else(missing)?;
+        pipes.spawn(drain(stderr, launch.stderr, Arc::clone(&overflow)));
         let stdin = child.stdin.take().ok_or_else(missing)?;
         // The writer is one of the pipes' tasks: it never holds up reading.
-        pipes.spawn(feed(stdin, granted.task.prompt.clone()));
+        pipes.spawn(feed(stdin, launch.stdin));
         Ok(Self {
             child,
             tree,
             lifeline,
             pipes,
-            stdout,
-            stderr,
-            work_dir: work_dir.to_owned(),
+            overflow,
+            stopped: None,
         })
     }
 
@@ -121,10 +119,10 @@ impl Program {
         self.child.wait().await
     }
 
-    /// What it has printed so far.
+    /// Told when it has printed more than it may.
     #[must_use]
-    pub fn stdout(&self) -> &Capture {
-        &self.stdout
+    pub fn overflow(&self) -> Arc<Notify> {
+        Arc::clone(&self.overflow)
     }
 
     /// Its processes.
@@ -133,16 +131,15 @@ impl Program {
         &self.tree
     }
 
-    /// Ends whatever is left of it, reads out the pipes and removes the working directory.
+    /// Ends whatever is left of it and reads out the pipes.
     pub async fn finish(self) -> Remains {
         let Self {
             mut child,
             tree,
             lifeline,
             mut pipes,
-            stdout,
-            stderr,
-            work_dir,
+            stopped,
+            ..
         } = self;
         // Time for the pipes to run dry; a child that holds them open ends with the group.
         let dry = timeout(PIPE_GRACE, async {
@@ -164,17 +161,35 @@ impl Program {
         if tree_gone {
             lifeline.cut().await;
         }
-        remove(work_dir).await;
-        Remains {
-            stdout: stdout.take(),
-            stderr: stderr.take(),
+        let stopped = stopped.map(|stopped| Stopped {
             tree_gone,
+            ..stopped
+        });
+        Remains { tree_gone, stopped }
+    }
+
+    /// Notes that its end begins now: what it has to show for it is counted from here.
+    pub async fn begin_end(&mut self) {
+        if self.stopped.is_none() {
+            let processes = self.tree.count().await;
+            self.stopped = Some(Stopped {
+                tree_gone: false,
+                signal: "none",
+                processes,
+            });
         }
     }
 
     /// Signals the group.
-    pub async fn signal(&self, signal: Signal) {
+    pub async fn signal(&mut self, signal: Signal) {
+        self.begin_end().await;
         self.tree.signal(signal).await;
+        if let Some(stopped) = &mut self.stopped {
+            stopped.signal = match signal {
+                Signal::KILL => "SIGKILL",
+                _ => "SIGTERM",
+            };
+        }
     }
 }
 
@@ -195,29 +210,12 @@ fn environment(options: &Options, granted: &Granted) -> Vec<(String, OsString)> 
         ("BLOOM_ATTEMPT", lease.attempt.to_string()),
         ("BLOOM_WORKER", options.name.clone()),
         // The service refuses NUL; without it here a variable cannot make the start fail.
-        (
-            "BLOOM_CONTEXT_ID",
-            task.context_id.replace('\0', "\u{FFFD}"),
-        ),
-        (
-            "BLOOM_AGENT_SLUG",
-            task.agent_slug.replace('\0', "\u{FFFD}"),
-        ),
-        (
-            "BLOOM_FORMAT",
-            task.desired_format.replace('\0', "\u{FFFD}"),
-        ),
+        ("BLOOM_CONTEXT_ID", without_nul(task.context_id.clone())),
+        ("BLOOM_AGENT_SLUG", without_nul(task.agent_slug.clone())),
+        ("BLOOM_FORMAT", without_nul(task.desired_format.clone())),
     ];
     let own = own
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.into()));
     options.environment.iter().cloned().chain(own).collect()
-}
-
-async fn remove(work_dir: PathBuf) {
-    let shown = work_dir.display().to_string();
-    let removed = spawn_blocking(move || std::fs::remove_dir_all(work_dir)).await;
-    if let Ok(Err(error)) = removed {
-        tracing::warn!(%error, work_dir = shown, "cannot remove a working directory");
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::Map;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::Context;
-use super::api::{Completion, Metrics, Status};
+use super::api::{Completion, Metrics, Release, Status};
 use super::backoff::Backoff;
 use super::held::Held;
 use crate::client::Failure;
@@ -86,10 +87,11 @@ fn refused(completion: &Completion, failure: &Failure) -> Completion {
 }
 
 /// Gives the task back unburned; failing that, its lease runs out.
-pub async fn release(ctx: &Context, lease_id: Uuid, task: Uuid, reason: &str) -> Delivery {
+pub async fn release(ctx: &Context, task: Uuid, release: &Release) -> Delivery {
+    let lease_id = release.lease_id;
     let mut backoff = Backoff::new(RELEASE_PAUSE / 4, RELEASE_PAUSE);
     for left in (0..RELEASE_TRIES).rev() {
-        match ctx.api.release(task, lease_id, reason).await {
+        match ctx.api.release(task, release).await {
             Ok(()) => return Delivery::Accepted,
             Err(failure) if matches!(failure.status(), Some(404 | 409)) => {
                 return Delivery::Superseded;
@@ -117,6 +119,8 @@ pub fn error(lease_id: Uuid, message: String, ran: Duration) -> Completion {
         error_message: Some(message),
         metrics: metrics(ran),
         retryable: None,
+        conversation: None,
+        stopped: None,
     }
 }
 
@@ -130,6 +134,8 @@ pub fn success(lease_id: Uuid, output: String, ran: Duration) -> Completion {
         error_message: None,
         metrics: metrics(ran),
         retryable: None,
+        conversation: None,
+        stopped: None,
     }
 }
 
@@ -138,5 +144,6 @@ fn metrics(ran: Duration) -> Metrics {
     Metrics {
         duration_ms,
         tokens_used: None,
+        more: Map::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::api::{Granted, LeaseRequest};
+use super::api::{Granted, LeaseRequest, Release};
 use super::attempt::{self, STOPPING};
 use super::backoff::Backoff;
 use super::{Context, report};
@@ -42,7 +42,8 @@ async fn pull(ctx: &Context) -> Option<Granted> {
         if let Some(granted) = leases.next() {
             for surplus in leases {
                 let (lease, task) = (surplus.lease.id, surplus.task.id);
-                report::release(ctx, lease, task, "more than was asked for").await;
+                let release = Release::new(lease, "more than was asked for");
+                report::release(ctx, task, &release).await;
             }
             return Some(granted);
         }
@@ -103,8 +104,8 @@ async fn give_back(ctx: &Context, request_id: Uuid) {
     let request = request(ctx, request_id, 0);
     match timeout(RECOVER_LIMIT, ctx.api.lease(&request)).await {
         Ok(Ok(leases)) => {
-            for Granted { lease, task } in leases {
-                report::release(ctx, lease.id, task.id, STOPPING).await;
+            for Granted { lease, task, .. } in leases {
+                report::release(ctx, task.id, &Release::new(lease.id, STOPPING)).await;
             }
         }
         Ok(Err(failure)) => tracing::debug!(error = %failure, "no answer to the last request"),

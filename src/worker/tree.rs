@@ -64,6 +64,11 @@ impl Tree {
         }
     }
 
+    /// How many living processes it has; at least its leader where nobody can tell.
+    pub async fn count(&self) -> usize {
+        self.members().await.map_or(1, |members| members.len())
+    }
+
     /// Resolves when the group is empty.
     pub async fn gone(&self) {
         while !self.is_gone().await {

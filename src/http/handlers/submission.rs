@@ -14,6 +14,8 @@ const PROMPT_MAX: usize = 4 << 20;
 const CONTEXT_MAX: usize = 512;
 /// The longest agent name or idempotency key, in characters.
 const NAME_MAX: usize = 255;
+/// The longest addition to the system prompt, in characters.
+const SYSTEM_PROMPT_MAX: usize = 64 << 10;
 /// The longest queue name or label, in characters.
 const LABEL_MAX: usize = 128;
 
@@ -115,6 +117,29 @@ fn read_policy(form: &mut Form<'_>) -> VerbOptions {
         .maybe(
             "backoff_cap_sec",
             form.integer("backoff_cap_sec").range(1, 86_400).optional(),
+        )
+        .maybe("model", form.string("model").max(LABEL_MAX).optional())
+        .maybe(
+            "max_turns",
+            form.integer("max_turns").range(1, 1000).optional(),
+        )
+        .maybe(
+            "allowed_tools",
+            form.strings("allowed_tools")
+                .max_items(64)
+                .each(1, 200)
+                .optional()
+                .map(|tools| json!(tools)),
+        )
+        .maybe(
+            "permission_mode",
+            form.string("permission_mode").max(32).optional(),
+        )
+        .maybe(
+            "append_system_prompt",
+            form.string("append_system_prompt")
+                .max(SYSTEM_PROMPT_MAX)
+                .optional(),
         );
     VerbOptions::default().with("policy", policy.json())
 }
