@@ -7,10 +7,10 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test test-pg18 bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-pg18 bless fmt lint doc fresh ci clean
 
 help: ## list all targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## check for Rust and a C compiler, install the PostgreSQL server if it is missing
 	@scripts/setup.sh
@@ -23,6 +23,9 @@ run: build ## serve on http://127.0.0.1:5000 with a private Postgres (or DATABAS
 
 demo: build ## submit real texts, run a worker over them, show the results
 	@exec $(BLOOM) demo $(ARGS) "$$(scripts/data-dir.sh)/demo"
+
+demo-claude: build ## conversations through the real Claude CLI, with a stand-in for the model
+	@exec $(BLOOM) demo --claude --claude-bin "$$(scripts/claude-cli.sh)" $(ARGS) "$$(scripts/data-dir.sh)/demo-claude"
 
 test: ## install what the tests need, and run them all on Postgres clusters of their own
 	@scripts/setup.sh tests

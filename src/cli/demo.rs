@@ -3,6 +3,7 @@
 //! A service, two workers with a real program, every text through them, and then the proof: a
 //! result, an artifact and a complete audit trail for each.
 
+mod claude;
 mod service;
 mod texts;
 mod verify;
@@ -59,6 +60,12 @@ pub struct Args {
     /// The program that the workers run on each text.
     #[arg(long, value_name = "CMD", default_value = TOP_WORDS, hide_default_value = true)]
     pub exec: String,
+    /// Run conversations through the real Claude CLI instead, with a stand-in for the model.
+    #[arg(long, conflicts_with = "exec")]
+    pub claude: bool,
+    /// The Claude CLI [default: the first claude on PATH].
+    #[arg(long, value_name = "FILE", requires = "claude")]
+    pub claude_bin: Option<PathBuf>,
     /// Leave the service running until Ctrl-C.
     #[arg(long)]
     pub keep: bool,
@@ -129,6 +136,9 @@ async fn provide(args: &Args) -> anyhow::Result<(Option<Service>, String, Option
 
 /// Submits, works, verifies; whether everything holds.
 async fn show(args: &Args, server: &str, key: Option<&SecretString>) -> anyhow::Result<bool> {
+    if args.claude {
+        return claude::show(args.claude_bin.as_deref(), &args.dir, server, key).await;
+    }
     let begun = Instant::now();
     let client = Client::new(server, key)?;
     let mut out = Out::stdout();

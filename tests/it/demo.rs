@@ -36,3 +36,25 @@ fn the_demo_processes_every_text_and_shows_it() {
     assert!(rows.count() >= count.parse().unwrap(), "{text}");
     assert!(!text.contains("NOT AS PROMISED"), "{text}");
 }
+
+#[test]
+fn conversations_go_through_the_real_cli_in_order_and_stay_where_they_are() {
+    let scratch = Scratch::new();
+    let dir = scratch.path().join("demo");
+    let output = bloom()
+        .args(["demo", "--claude", "--claude-bin"])
+        .arg(crate::claude_kit::cli())
+        .arg(&dir)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(text.contains("20 prompts in 5 contexts"), "{text}");
+    assert!(text.contains("went on with its conversation"), "{text}");
+    let rows: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("claude-demo-"))
+        .collect();
+    assert_eq!(rows.len(), 5, "{text}");
+}

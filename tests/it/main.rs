@@ -7,6 +7,8 @@
 )]
 
 mod batching;
+mod claude_cli;
+mod claude_kit;
 mod config;
 mod contract_agent;
 mod contract_changed;
