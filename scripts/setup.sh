@@ -1,6 +1,7 @@
 #!/bin/sh
 # Gets the machine ready to build and run the service: a Rust toolchain, a C compiler, and the
-# PostgreSQL server programs; with the argument `tests` also psql and curl, which the tests use.
+# PostgreSQL server programs; with the argument `tests` also what the tests use: psql, curl, npm (for
+# the Claude CLI), ip and nginx.
 # Changes nothing, and takes no time, where all of them are there.
 #
 # The Rust toolchain is only checked for. The others are installed with the system's package
@@ -39,7 +40,7 @@ package_manager() {
 }
 
 # The command that installs what is missing: $1 is the manager; $2, $3, $4 and $5 say whether
-# Postgres, the compiler, psql and curl are.
+# Postgres, the compiler, psql and curl are; $6 names the rest.
 install_command() {
     case $1 in
         apt-get) pg=postgresql psql=postgresql-client cc="gcc libc6-dev" begin="apt-get install -y --no-install-recommends" ;;
@@ -53,6 +54,7 @@ install_command() {
     [ "$3" = no ] || begin="$begin $cc"
     [ "$4" = no ] || begin="$begin $psql"
     [ "$5" = no ] || begin="$begin curl"
+    begin="$begin $6"
     echo "$begin"
 }
 
@@ -105,12 +107,16 @@ compiler=no
 command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || compiler=yes
 psql=no
 curl=no
+more=
 if [ "${1:-}" = tests ]; then
     command -v psql >/dev/null || psql=yes
     command -v curl >/dev/null || curl=yes
+    command -v npm >/dev/null || more="$more npm"
+    PATH="$PATH:/usr/sbin:/sbin" command -v ip >/dev/null || more="$more iproute2"
+    PATH="$PATH:/usr/sbin:/sbin" command -v nginx >/dev/null || more="$more nginx"
 fi
-if [ "$postgres$compiler$psql$curl" != nononono ]; then
-    install "$postgres" "$compiler" "$psql" "$curl"
+if [ "$postgres$compiler$psql$curl$more" != nononono ]; then
+    install "$postgres" "$compiler" "$psql" "$curl" "$more"
     [ -n "$("$here/postgres-dirs.sh")" ] || fail "the PostgreSQL that this system offers is older than
 14. Install a newer one (https://www.postgresql.org/download), or set BLOOM_PG_BIN."
 fi

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::runtime::process::bloom;
+
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
@@ -107,9 +109,14 @@ fn the_scripts_are_valid_shell() {
         .read_dir()
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    for script in scripts.chain([root.join(".ci/run")]) {
+    let more = [
+        ".ci/run",
+        "deploy/openrc/bloom",
+        "deploy/openrc/bloom-worker",
+    ];
+    for script in scripts.chain(more.map(|name| root.join(name))) {
         let text = std::fs::read_to_string(&script).unwrap();
-        let shell = if text.starts_with("#!/bin/sh\n") {
+        let shell = if text.starts_with("#!/bin/sh\n") || text.starts_with("#!/sbin/openrc-run\n") {
             "sh"
         } else {
             "bash"
@@ -147,5 +154,43 @@ fn the_container_is_ready_when_the_service_says_so() {
         let answer = Command::new(script).arg(port).status().unwrap();
         assert_eq!(answer.success(), expected);
         assert_eq!(server.join().unwrap(), "GET /readyz HTTP/1.1");
+    }
+}
+
+/// Every command line of the units and scripts is one that the program takes.
+#[test]
+fn the_units_start_the_program_with_options_that_it_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let mut lines = Vec::new();
+    for unit in ["systemd/bloom.service", "systemd/bloom-worker@.service"] {
+        let text = std::fs::read_to_string(root.join(unit)).unwrap();
+        let starts = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ExecStart="));
+        lines.extend(starts.map(|line| line.replace("/usr/local/bin/bloom ", "")));
+        assert!(
+            text.contains("NoNewPrivileges=yes") && text.contains("KillMode=mixed"),
+            "{unit}"
+        );
+    }
+    for script in ["openrc/bloom", "openrc/bloom-worker"] {
+        let text = std::fs::read_to_string(root.join(script)).unwrap();
+        let starts = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("command_args="));
+        lines.extend(starts.map(|line| line.trim_matches('"').to_owned()));
+    }
+    assert_eq!(lines.len(), 4);
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let command = words.next().unwrap();
+        let help = bloom().args([command, "--help"]).output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        for option in words.filter(|word| word.starts_with("--")) {
+            assert!(
+                help.contains(&format!("{option} ")),
+                "{command} has no {option}"
+            );
+        }
     }
 }

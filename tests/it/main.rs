@@ -43,6 +43,7 @@ mod listen;
 mod longpoll;
 mod membridge;
 mod model;
+mod nginx;
 mod outage;
 mod pg;
 mod pool;

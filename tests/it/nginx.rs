@@ -1,0 +1,218 @@
+//! The service behind a real nginx with the configuration that is shipped.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::runtime::{Api, KEY, Runtime, eventually, task};
+
+/// nginx in front of a service; ends when dropped.
+struct Nginx {
+    api: Api,
+    dir: PathBuf,
+    child: Child,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        // SIGQUIT would wait for requests.
+        drop(rustix::process::kill_process(
+            pid,
+            rustix::process::Signal::TERM,
+        ));
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.dir));
+    }
+}
+
+impl Nginx {
+    /// The shipped file, with only the two addresses changed.
+    async fn start(runtime: &Runtime) -> Self {
+        let dir = std::env::temp_dir().join(format!("bloom-nginx-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let port = {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().port()
+        };
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/bloom.conf");
+        let shipped = std::fs::read_to_string(shipped).unwrap();
+        let address = runtime.api.base.strip_prefix("http://").unwrap();
+        let bloom = shipped
+            .replace("server 127.0.0.1:5000;", &format!("server {address};"))
+            .replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
+        assert_ne!(bloom, shipped);
+        std::fs::write(dir.join("bloom.conf"), bloom).unwrap();
+        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {}/{name};", dir.display()))
+            .join("\n");
+        let wrapper = format!(
+            "daemon off; pid {0}/pid; error_log {0}/error.log;\nevents {{}}\n\
+             http {{\naccess_log off;\n{paths}\ninclude {0}/bloom.conf;\n}}\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("nginx.conf"), wrapper).unwrap();
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists())
+            .expect("nginx is installed");
+        let child = Command::new(program)
+            .arg("-c")
+            .arg(dir.join("nginx.conf"))
+            .arg("-p")
+            .arg(&dir)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let api = Api::new(&format!("http://127.0.0.1:{port}"), Some(KEY));
+        let nginx = Self { api, dir, child };
+        eventually("nginx answers", async || {
+            let request = nginx.api.request(reqwest::Method::GET, "/health");
+            nginx
+                .api
+                .try_send(request)
+                .await
+                .ok()
+                .filter(|reply| reply.status == 200)
+        })
+        .await;
+        nginx
+    }
+
+    fn reload(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+}
+
+async fn pull(api: &Api, session: Uuid, wait: u32) -> Vec<Value> {
+    let ask = json!({
+        "worker_id": "w", "session_id": session, "wait_seconds": wait, "request_id": Uuid::new_v4(),
+    });
+    let reply = api.post("/leases", ask).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.leases().to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_life_of_a_task_goes_through_nginx() {
+    let runtime = Runtime::start().await;
+    let nginx = Nginx::start(&runtime).await;
+    let api = &nginx.api;
+    api.register("w", 2).await;
+    let session = Uuid::new_v4();
+    let waiting = tokio::spawn({
+        let api = api.clone();
+        async move { pull(&api, session, 30).await }
+    });
+    eventually("the worker waits", async || {
+        let waits = "select count(*) from bloom_private.worker_session";
+        let client = runtime.db().connect().await;
+        (crate::sql_kit::one(&client, waits).await == "1").then_some(())
+    })
+    .await;
+    let id = api.submit(task("c")).await;
+    let leases = waiting.await.unwrap();
+    assert_eq!(leases[0]["task"]["id"], id);
+    let lease = &leases[0]["lease"]["id"];
+    let beat = api
+        .post(
+            &format!("/llm-tasks/{id}/heartbeat"),
+            json!({ "lease_id": lease }),
+        )
+        .await;
+    assert_eq!(beat.status, 200, "{beat:?}");
+    let report = json!({ "lease_id": lease, "status": "success", "output": "x".repeat(15 << 20) });
+    let done = api.complete(&id, report).await;
+    assert_eq!(done.status, 200, "{}", done.status);
+    let artifacts = api.get(&format!("/artifacts?task_id={id}")).await;
+    let content = artifacts.items()[0]["content"].as_str().unwrap();
+    assert_eq!(content.len(), 15 << 20);
+    assert_eq!(
+        api.get(&format!("/llm-tasks/{id}/events"))
+            .await
+            .items()
+            .len(),
+        4
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_is_too_large_is_told_so_and_keeps_its_lease() {
+    let runtime = Runtime::start().await;
+    let nginx = Nginx::start(&runtime).await;
+    let api = &nginx.api;
+    api.register("w", 1).await;
+    let id = api.submit(task("c")).await;
+    let leases = pull(api, Uuid::new_v4(), 0).await;
+    let lease = &leases[0]["lease"]["id"];
+    let report =
+        |size: usize| json!({ "lease_id": lease, "status": "success", "output": "x".repeat(size) });
+    for size in [17 << 20, 25 << 20] {
+        let path = format!("/llm-tasks/{id}/complete");
+        let request = api
+            .request(reqwest::Method::POST, &path)
+            .json(&report(size));
+        // Whoever refuses may close before everything is sent.
+        if let Ok(reply) = api.try_send(request).await {
+            assert_eq!(reply.status, 413, "{size}");
+        }
+    }
+    assert_eq!(api.complete(&id, report(10)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_claim_in_headers_has_no_effect() {
+    let runtime = Runtime::start().await;
+    let nginx = Nginx::start(&runtime).await;
+    let request = nginx
+        .api
+        .request(reqwest::Method::POST, "/llm-tasks")
+        .header("Host", "evil.example")
+        .header("X-Forwarded-For", "10.0.0.1, 127.0.0.1")
+        .header("X-Forwarded-Host", "evil.example")
+        .header("X-Forwarded-Proto", "gopher")
+        .header("Forwarded", "for=10.0.0.1;host=evil.example")
+        .header("X-Real-IP", "10.0.0.1")
+        .header("X-MEMBRIDGE-ADMIN", "stolen")
+        .header("X-Request-Id", "a b\"c")
+        .json(&task("c"));
+    let reply = nginx.api.send(request).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    assert!(!format!("{reply:?}").contains("evil.example"), "{reply:?}");
+    // A key is needed, wherever the request says it comes from.
+    let bare = nginx.api.with_key(None);
+    let request = bare
+        .request(reqwest::Method::GET, "/llm-tasks")
+        .header("X-Forwarded-For", "127.0.0.1")
+        .header("Connection", "close, x-runtime-api-key");
+    assert_eq!(bare.send(request).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_in_the_middle_of_a_wait_loses_no_task() {
+    let mut runtime = Runtime::start().await;
+    let nginx = Nginx::start(&runtime).await;
+    let api = &nginx.api;
+    api.register("w", 1).await;
+    let session = Uuid::new_v4();
+    let waiting = tokio::spawn({
+        let api = api.clone();
+        async move { pull(&api, session, 40).await }
+    });
+    nginx.reload();
+    let id = api.submit(task("c")).await;
+    // The old worker process of nginx answers what it has begun.
+    let mut leases = waiting.await.unwrap();
+    if leases.is_empty() {
+        leases = pull(api, session, 20).await;
+    }
+    assert_eq!(leases[0]["task"]["id"], id);
+    // A service that is away is 502, and nothing hangs.
+    runtime.shutdown.request();
+    runtime.ended().await;
+    let away = api.get("/health").await;
+    assert_eq!(away.status, 502);
+}
