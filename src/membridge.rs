@@ -126,9 +126,13 @@ impl Membridge {
             Err(error) => Tested::Failed(error.to_string()),
         };
         let is_connected = matches!(tested, Tested::Connected(_));
-        stored
-            .note_test(&self.inner.db, is_connected, actor)
-            .await?;
+        // The settings may have been changed while Membridge was asked: then this says nothing of
+        // them.
+        let now = self.stored().await?;
+        if now.shown().url != stored.shown().url {
+            return Ok(tested);
+        }
+        now.note_test(&self.inner.db, is_connected, actor).await?;
         Ok(tested)
     }
 

@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 
 /// The largest request that is read, in bytes.
 const MAX_BODY: usize = 32 << 20;
+/// How long a very long answer is, in bytes.
+const LONG: usize = 1 << 20;
 /// How much of the last message an answer repeats, in characters.
 const ECHO: usize = 200;
 
@@ -32,6 +34,8 @@ const ECHO: usize = 200;
 pub enum Mode {
     /// `n=MESSAGES echo: TEXT`.
     Echo,
+    /// A very long text.
+    Long,
     /// A JSON text.
     Json,
     /// First asks for a tool, then answers.
@@ -64,6 +68,7 @@ impl Mode {
                 .collect()
         });
         match word.as_deref() {
+            Some("long") => Self::Long,
             Some("json") => Self::Json,
             Some("tool") => Self::Tool,
             Some("loop") => Self::Loop,
@@ -215,6 +220,7 @@ fn stream(asked: &Value, said: &str, mode: Mode) -> Response<Body> {
         let tail: String = said.chars().rev().take(ECHO).collect();
         let tail: String = tail.chars().rev().collect();
         let text = match mode {
+            Mode::Long => format!("n={messages} {}", "long ".repeat(LONG / 5)),
             Mode::Json => format!("```json\n{{\"messages\": {messages}}}\n```"),
             _ => format!("n={messages} echo: {tail}"),
         };

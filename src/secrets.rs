@@ -110,28 +110,11 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::read`], or when it cannot be made.
     pub fn read_or_make(path: &Path) -> Result<Self, Error> {
-        let made = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        match made {
-            Ok(mut file) => {
-                let mut key = Zeroizing::new([0; KEY]);
-                OsRng.fill_bytes(key.as_mut());
-                let line = Zeroizing::new(format!("{}\n", to_hex(key.as_ref())));
-                file.write_all(line.as_bytes())
-                    .and_then(|()| file.sync_all())
-                    .map_err(|source| Error::File {
-                        path: path.to_owned(),
-                        source,
-                    })?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => {
-                let path = path.to_owned();
-                return Err(Error::File { path, source });
-            }
+        if !path.exists() {
+            make(path).map_err(|source| Error::File {
+                path: path.to_owned(),
+                source,
+            })?;
         }
         Self::read(path)
     }
@@ -181,6 +164,31 @@ impl Keyring {
             Error::Forged
         })?;
         Ok(SecretString::from(secret))
+    }
+}
+
+/// Makes a file with one new key, complete or not at all, and never over one that is there.
+fn make(path: &Path) -> io::Result<()> {
+    let mut key = Zeroizing::new([0; KEY]);
+    OsRng.fill_bytes(key.as_mut());
+    let mut suffix = [0; 4];
+    OsRng.fill_bytes(&mut suffix);
+    let fresh = path.with_extension(to_hex(&suffix));
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    let line = Zeroizing::new(format!("{}\n", to_hex(key.as_ref())));
+    let linked = file
+        .write_all(line.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&fresh, path));
+    std::fs::remove_file(&fresh)?;
+    match linked {
+        // Another process was as quick.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
     }
 }
 

@@ -70,6 +70,7 @@ select lpad(to_hex(e.xid::text::bigint), 16, '0') || '-' || lpad(to_hex(e.seq), 
   from bloom_private.event e;
 
 create or replace view bloom.runtime_settings as
-select key, case when key !~* '(key|secret|token|password)' then value end as value,
+select key,
+    case when key !~* '(key|secret|token|password|membridge)' then value end as value,
     updated_at, updated_by
   from bloom_private.setting;

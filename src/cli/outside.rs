@@ -26,24 +26,27 @@ impl Outside {
     ) -> anyhow::Result<Self> {
         let outbound = &args.outbound;
         let configured = outbound.membridge()?;
-        let mut entries = outbound.outbound_allow.clone();
-        if let Some((url, _)) = &configured {
-            let url = Url::parse(url).with_context(|| format!("--membridge-url {url}"))?;
-            // Whoever may configure the service may choose this one.
-            entries.extend(Entry::of_url(&url));
-        }
-        let guard = Guard::new(Policy::new(entries).closing(database.endpoint.port()))?;
-        if let Some((url, _)) = &configured {
-            guard
-                .check(url)
-                .map_err(|why| anyhow!("--membridge-url: {why}"))?;
-        }
+        let entries = outbound.allowed()?;
+        let port = database.endpoint.port();
+        let guard = Guard::new(Policy::new(entries.clone()).closing(port))?;
+        let control = match &configured {
+            None => guard.clone(),
+            Some((url, _)) => {
+                let parsed = Url::parse(url).with_context(|| format!("--membridge-url {url}"))?;
+                // Whoever may configure the service may choose this one: for Membridge alone.
+                let entries = entries.into_iter().chain(Entry::of_url(&parsed));
+                let control = Guard::new(Policy::new(entries.collect()).closing(port))?;
+                let checked = control.check(url);
+                checked.map_err(|why| anyhow!("--membridge-url: {why}"))?;
+                control
+            }
+        };
         let keys = AgentKeys::new(outbound.agent_keys()?);
         let keys = keys.map_err(|why| anyhow!("--agent-key: {why}"))?;
         let public_url = outbound.public_url.clone().or_else(|| own_url(address));
         Ok(Self {
             membridge: membridge::Options {
-                guard: guard.clone(),
+                guard: control,
                 keyring: keyring(args)?,
                 fallback: configured,
                 interval: outbound.sync_interval(),

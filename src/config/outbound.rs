@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 use secrecy::SecretString;
 
 use super::{Error, secret};
-use crate::outbound::Entry;
+use crate::outbound::{Entry, EntryError};
 
 /// The credential that a service manager may hand over in a directory of its own.
 const CREDENTIAL: &str = "bloom-kek";
@@ -39,7 +39,7 @@ pub struct OutboundArgs {
         env = "BLOOM_OUTBOUND_ALLOW",
         value_delimiter = ','
     )]
-    pub outbound_allow: Vec<Entry>,
+    pub outbound_allow: Vec<String>,
 
     /// File of the keys that encrypt stored secrets, each 64 hexadecimal digits on a line; the first
     /// encrypts. With a private database it is made in the data directory if none is named.
@@ -75,6 +75,18 @@ impl OutboundArgs {
         };
         let file = self.membridge_admin_key_file.as_deref();
         Ok(Some((url, secret::key(file, "MEMBRIDGE_ADMIN_KEY")?)))
+    }
+
+    /// The networks and hosts that are opened.
+    ///
+    /// # Errors
+    /// With an entry that is none.
+    pub fn allowed(&self) -> Result<Vec<Entry>, EntryError> {
+        let entries = self.outbound_allow.iter().map(|entry| entry.trim());
+        entries
+            .filter(|entry| !entry.is_empty())
+            .map(str::parse)
+            .collect()
     }
 
     /// The keys of agents with their addresses.

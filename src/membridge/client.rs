@@ -161,10 +161,12 @@ pub(super) async fn call(
             .and_then(|answer| read(&call, answer.status, &answer.body));
         match &read {
             Ok(_) => state.succeeded(),
-            // It answered, only not as was hoped. A key that it does not take is a failure, though.
-            Err(Error::Upstream { status, .. }) if !matches!(status, 401 | 403 | 500..) => {
-                state.succeeded();
-            }
+            Err(error @ Error::Upstream { status, .. }) => match status {
+                401 | 403 => state.refused(&error.to_string()),
+                500.. => state.failed(&error.to_string()),
+                // It answered, only not as was hoped.
+                _ => state.succeeded(),
+            },
             Err(error) => state.failed(&error.to_string()),
         }
         return read;

@@ -37,6 +37,8 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 struct Now {
     status: Status,
+    /// Failures in a row that are a reason to leave it alone: it did not answer.
+    silent: u32,
     failed_at: Option<Instant>,
 }
 
@@ -55,7 +57,7 @@ impl State {
         if now.is_tripped() {
             return true;
         }
-        if now.status.consecutive_failures >= TRIPS_AT {
+        if now.silent >= TRIPS_AT {
             now.failed_at = Some(Instant::now());
         }
         false
@@ -68,12 +70,20 @@ impl State {
             .ok()
             .and_then(|since| i64::try_from(since.as_millis()).ok());
         now.status.consecutive_failures = 0;
+        now.silent = 0;
         now.status.last_error = None;
         now.status.connected = true;
         now.failed_at = None;
     }
 
+    /// It did not answer, or not with sense.
     pub(super) fn failed(&self, text: &str) {
+        self.lock().silent += 1;
+        self.refused(text);
+    }
+
+    /// It answered, with an error that asking less will not mend, such as a wrong key.
+    pub(super) fn refused(&self, text: &str) {
         let mut now = self.lock();
         now.status.consecutive_failures = now.status.consecutive_failures.saturating_add(1);
         now.status.last_error = Some(text.chars().take(TEXT_MAX).collect());
@@ -97,8 +107,7 @@ impl State {
 
 impl Now {
     fn is_tripped(&self) -> bool {
-        self.status.consecutive_failures >= TRIPS_AT
-            && self.failed_at.is_some_and(|at| at.elapsed() < OPEN_FOR)
+        self.silent >= TRIPS_AT && self.failed_at.is_some_and(|at| at.elapsed() < OPEN_FOR)
     }
 }
 
@@ -118,6 +127,11 @@ mod tests {
         let status = state.status();
         assert!(status.tripped && !status.connected);
         assert_eq!(status.last_error.map(|text| text.len()), Some(TEXT_MAX));
+        state.succeeded();
+        for _ in 0..TRIPS_AT * 2 {
+            state.refused("wrong key");
+        }
+        assert!(!state.is_tripped() && !state.status().connected);
         state.succeeded();
         let status = state.status();
         assert!(!status.tripped && status.connected && status.last_success.is_some());

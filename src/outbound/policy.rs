@@ -18,6 +18,8 @@ const SETTING: &str = "BLOOM_OUTBOUND_ALLOW";
 pub enum Entry {
     /// All addresses of a network, whatever the port: `10.0.0.0/8`, `192.168.1.7`.
     Network(IpNet),
+    /// One address, on one port or on all: `10.0.0.3:8001`.
+    Address(IpAddr, Option<u16>),
     /// One host, by the name that stands in the URL, wherever that name leads within [`Reach`],
     /// on one port or on all: `node-3.lan`, `node-3.lan:8001`.
     Host(String, Option<u16>),
@@ -33,8 +35,8 @@ impl Entry {
     #[must_use]
     pub fn of_url(url: &Url) -> Option<Self> {
         Some(match url.host()? {
-            Host::Ipv4(v4) => Self::Network(IpAddr::V4(v4).into()),
-            Host::Ipv6(v6) => Self::Network(IpAddr::V6(v6).into()),
+            Host::Ipv4(v4) => Self::Address(v4.into(), url.port_or_known_default()),
+            Host::Ipv6(v6) => Self::Address(v6.into(), url.port_or_known_default()),
             Host::Domain(name) => Self::Host(plain(name), url.port_or_known_default()),
         })
     }
@@ -50,6 +52,9 @@ impl FromStr for Entry {
         }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::Network(address.into()));
+        }
+        if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+            return Ok(Self::Address(address.ip(), Some(address.port())));
         }
         let wrong = || EntryError(text.chars().take(200).collect());
         // Written as in a URL, it is read as in a URL.
@@ -141,6 +146,8 @@ impl Entry {
     fn opens(&self, host: &str, port: u16, address: IpAddr) -> bool {
         match self {
             Self::Network(network) => network.contains(&address),
+            // A resolver does not know the port: then it is 0, and such an entry opens nothing.
+            Self::Address(one, open) => *one == address && open.is_none_or(|open| open == port),
             Self::Host(name, open) => {
                 plain(host) == *name && open.is_none_or(|open| port == 0 || open == port)
             }
@@ -152,6 +159,10 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(network) => write!(f, "{network}"),
+            Self::Address(address, None) => write!(f, "{address}"),
+            Self::Address(address, Some(port)) => {
+                write!(f, "{}", std::net::SocketAddr::new(*address, *port))
+            }
             Self::Host(name, None) => f.write_str(name),
             Self::Host(name, Some(port)) => write!(f, "{name}:{port}"),
         }

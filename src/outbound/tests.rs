@@ -129,13 +129,20 @@ fn a_url_is_nothing_but_scheme_host_port_and_path() {
 
 #[test]
 fn an_entry_opens_what_it_names_and_nothing_else() {
-    let guard = guard(&["10.1.0.0/16", "127.0.0.1", "fd00::/8", "node.lan:8001"]);
+    let guard = guard(&[
+        "10.1.0.0/16",
+        "127.0.0.1",
+        "fd00::/8",
+        "node.lan:8001",
+        "10.9.0.3:8001",
+    ]);
     for url in [
         "http://10.1.2.3:8001",
         "http://127.0.0.1:1",
         "http://[::ffff:10.1.2.3]/",
         "http://[fd00::9]/",
         "http://NODE.lan.:8001/",
+        "http://10.9.0.3:8001/",
     ] {
         assert!(guard.check(url).is_ok(), "{url}");
     }
@@ -143,6 +150,8 @@ fn an_entry_opens_what_it_names_and_nothing_else() {
         "http://10.2.0.1/",
         "http://127.0.0.2/",
         "http://node.lan:8002/",
+        "http://10.9.0.3:8002/",
+        "http://10.9.0.3/",
         "http://169.254.169.254/",
         "http://[fd00:ec2::254]/",
     ] {

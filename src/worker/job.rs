@@ -98,6 +98,7 @@ pub fn prepare(
                     lines.add(chunk);
                     kept.add(chunk)
                 }),
+                into_file: false,
                 stderr: stderr_sink,
             };
             let kind = Kind::Plain(stdout);
@@ -113,6 +114,8 @@ pub fn prepare(
                 environment: plan.environment,
                 stdin: plan.stdin,
                 stdout: Box::new(move |chunk: &[u8]| told.add(chunk)),
+                // The CLI exits without flushing: what a pipe cannot take at once would be lost.
+                into_file: true,
                 stderr: stderr_sink,
             };
             let kind = Kind::Claude {

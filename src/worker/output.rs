@@ -1,12 +1,18 @@
 //! What a program prints: bounded while it is read, made fit for JSON and Postgres afterwards.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 << 10;
+/// How much is read at once of a file, in bytes.
+const FILE_CHUNK: usize = 256 << 10;
 
 /// Takes what a stream says, chunk by chunk; false when it has had enough.
 pub type Sink = Box<dyn FnMut(&[u8]) -> bool + Send>;
@@ -19,6 +25,34 @@ pub async fn drain(mut stream: impl AsyncRead + Unpin, mut sink: Sink, overflow:
         if !sink(&chunk[..read]) {
             overflow.notify_one();
             return;
+        }
+    }
+}
+
+/// The pause before more is looked for in a file that grows.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Reads a file that grows into `sink`, until `end` is told and all is read, or until the sink has
+/// had enough.
+pub async fn follow(mut file: File, mut sink: Sink, overflow: Arc<Notify>, end: CancellationToken) {
+    let mut chunk = vec![0; FILE_CHUNK];
+    let mut last = false;
+    loop {
+        match file.read(&mut chunk).await {
+            Ok(read @ 1..) => {
+                if !sink(&chunk[..read]) {
+                    overflow.notify_one();
+                    return;
+                }
+            }
+            Ok(0) if !last => {
+                // What was written before the end was told is found by one more look.
+                last = tokio::select! {
+                    () = end.cancelled() => true,
+                    () = sleep(LOOK_EVERY) => false,
+                };
+            }
+            Ok(0) | Err(_) => return,
         }
     }
 }

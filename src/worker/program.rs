@@ -1,7 +1,10 @@
 //! One run of a program: started behind a gate, fed, read, ended.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +15,29 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::api::{Granted, Stopped};
 use super::lifeline::Lifeline;
-use super::output::{Sink, drain, without_nul};
+use super::output::{Sink, drain, follow, without_nul};
 use super::tree::{COOKIE, Tree};
 use super::workspace::Workspace;
 
 /// How long the pipes may stay open once the program has exited.
 const PIPE_GRACE: Duration = Duration::from_millis(500);
+/// How long they may take to run dry once its processes are gone: a machine may be busy.
+const DRY_LIMIT: Duration = Duration::from_secs(5);
 
 /// The program waits for one line before it runs, so that a worker killed right after starting it
 /// leaves nothing behind: without the line it exits, and with it the watcher is in place. POSIX
 /// makes `read` leave everything after the line to the program.
 const GATE: &str = r#"IFS= read -r word && [ "$word" = go ] || exit 125; exec "$@""#;
+
+/// How long what was printed before may take to be read once nobody prints any more.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+/// The file of the scratch directory for [`Launch::into_file`].
+const STDOUT: &str = "stdout";
 
 /// What to run, and who reads it.
 pub struct Launch {
@@ -38,6 +49,9 @@ pub struct Launch {
     pub stdin: String,
     /// Takes what it prints.
     pub stdout: Sink,
+    /// Whether it prints into a file, which is read while it grows: some programs lose what a pipe
+    /// cannot take at once when they exit.
+    pub into_file: bool,
     /// Takes what it complains about.
     pub stderr: Sink,
 }
@@ -49,6 +63,9 @@ pub struct Program {
     tree: Tree,
     lifeline: Lifeline,
     pipes: JoinSet<()>,
+    /// Reads the file that it prints into.
+    file: JoinSet<()>,
+    end_of_file: CancellationToken,
     overflow: Arc<Notify>,
     stopped: Option<Stopped>,
 }
@@ -73,6 +90,7 @@ impl Program {
         workspace: &Workspace,
         launch: Launch,
     ) -> io::Result<Self> {
+        let (stdout, growing) = outlet(launch.into_file, &workspace.scratch)?;
         let mut child = Command::new("/bin/sh")
             .args(["-c", GATE, "bloom-gate"])
             .args(launch.argv)
@@ -81,7 +99,7 @@ impl Program {
             .envs(launch.environment)
             .current_dir(&workspace.cwd)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()?;
@@ -93,9 +111,15 @@ impl Program {
         let lifeline = Lifeline::tie(leader, granted.lease.id, &workspace.scratch, path)?;
         let tree = Tree::new(leader, granted.lease.id);
         let overflow = Arc::new(Notify::new());
-        let mut pipes = JoinSet::new();
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        pipes.spawn(drain(stdout, launch.stdout, Arc::clone(&overflow)));
+        let (mut pipes, mut file) = (JoinSet::new(), JoinSet::new());
+        let end_of_file = CancellationToken::new();
+        if let Some(growing) = growing {
+            let (overflow, end) = (Arc::clone(&overflow), end_of_file.clone());
+            file.spawn(follow(growing.into(), launch.stdout, overflow, end));
+        } else {
+            let stdout = child.stdout.take().ok_or_else(missing)?;
+            pipes.spawn(drain(stdout, launch.stdout, Arc::clone(&overflow)));
+        }
         let stderr = child.stderr.take().ok_or_else(missing)?;
         pipes.spawn(drain(stderr, launch.stderr, Arc::clone(&overflow)));
         let stdin = child.stdin.take().ok_or_else(missing)?;
@@ -106,6 +130,8 @@ impl Program {
             tree,
             lifeline,
             pipes,
+            file,
+            end_of_file,
             overflow,
             stopped: None,
         })
@@ -138,24 +164,21 @@ impl Program {
             tree,
             lifeline,
             mut pipes,
+            mut file,
+            end_of_file,
             stopped,
             ..
         } = self;
         // Time for the pipes to run dry; a child that holds them open ends with the group.
-        let dry = timeout(PIPE_GRACE, async {
-            while pipes.join_next().await.is_some() {}
-        })
-        .await;
+        let dry = timeout(PIPE_GRACE, ended(&mut pipes)).await;
         let tree_gone = tree.destroy().await;
         if dry.is_err() {
-            drop(
-                timeout(PIPE_GRACE, async {
-                    while pipes.join_next().await.is_some() {}
-                })
-                .await,
-            );
+            drop(timeout(DRY_LIMIT, ended(&mut pipes)).await);
         }
         pipes.shutdown().await;
+        end_of_file.cancel();
+        drop(timeout(READ_LIMIT, ended(&mut file)).await);
+        file.shutdown().await;
         // Reaped already, unless it could not be killed.
         drop(child.try_wait());
         if tree_gone {
@@ -191,6 +214,23 @@ impl Program {
             };
         }
     }
+}
+
+async fn ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Where the program prints to; and the file to read that from, if it is one.
+fn outlet(into_file: bool, scratch: &Path) -> io::Result<(Stdio, Option<File>)> {
+    if !into_file {
+        return Ok((Stdio::piped(), None));
+    }
+    let path = scratch.join(STDOUT);
+    let mut options = File::options();
+    let outlet = options.append(true).create(true).mode(0o600).open(&path)?;
+    // A run before this one may have printed into it too.
+    outlet.set_len(0)?;
+    Ok((outlet.into(), Some(File::open(path)?)))
 }
 
 /// Opens the gate and writes the prompt. A program that does not read it is fine.

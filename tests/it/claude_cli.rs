@@ -101,6 +101,15 @@ async fn a_prompt_goes_through_the_real_cli_and_a_context_goes_on() {
         last.contains("the first word") && last.contains("no command"),
         "{last}"
     );
+    // The CLI leaves without flushing what it prints; nothing of it is lost.
+    let (_, story) = run(api, ask("e", "a long story MODE:long")).await;
+    assert!(
+        story["output"]
+            .as_str()
+            .is_some_and(|text| text.len() > 1_000_000),
+        "{}",
+        story["status"]
+    );
     let (_, other) = run(api, ask("d", "elsewhere")).await;
     assert_eq!(other["metrics"]["session"], "new");
     assert!(worker.stop().await.completed >= 3);

@@ -19,10 +19,7 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         // SIGQUIT would wait for requests.
-        drop(rustix::process::kill_process(
-            pid,
-            rustix::process::Signal::TERM,
-        ));
+        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         drop(self.child.wait());
         drop(std::fs::remove_dir_all(&self.dir));
     }

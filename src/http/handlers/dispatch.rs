@@ -26,16 +26,17 @@ pub async fn dispatch(app: Arc<App>, request: Request) -> Result<Response> {
     form.finish()?;
     refuse_while_stopping(&app)?;
     app.dispatcher.check()?;
-    let (grant, url) = assign(&app, id, worker).await?;
     let run = {
-        let (app, grant) = (Arc::clone(&app), grant.clone());
+        let app = Arc::clone(&app);
+        // Leasing too: a client that goes away between the two must not leave a lease behind.
         async move {
+            let (grant, url) = assign(&app, id, worker).await?;
             let done = app.dispatcher.run(&grant, &url).await;
             app.waiters.worker_freed(&grant.worker_id);
-            done
+            done.map(|execution| (grant, execution))
         }
     };
-    let execution = app.shutdown.spawn(run).await.map_err(Error::internal)??;
+    let (grant, execution) = app.shutdown.spawn(run).await.map_err(Error::internal)??;
     Response::ok(&json!({
         "dispatched": true, "task_id": grant.task_id, "worker_id": grant.worker_id,
         "lease_id": grant.lease_id, "execution": execution,
