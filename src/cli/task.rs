@@ -1,5 +1,6 @@
 //! `bloom task`: submit tasks and look after them, over HTTP.
 
+mod logs;
 mod submit;
 mod watch;
 
@@ -71,6 +72,14 @@ pub enum Verb {
     Explain(Id),
     /// Print a task's output.
     Result(Id),
+    /// Print what a task's programs said while they ran.
+    Logs {
+        /// The task.
+        id: Uuid,
+        /// Go on until the task is over.
+        #[arg(long, short)]
+        follow: bool,
+    },
 }
 
 /// Which task.
@@ -159,6 +168,7 @@ impl Desk {
             Verb::Requeue(Id { id }) => self.change(id, "requeue").await?,
             Verb::Explain(Id { id }) => self.explain(id).await?,
             Verb::Result(Id { id }) => return self.result(id).await,
+            Verb::Logs { id, follow } => logs::run(self, id, follow).await?,
         }
         Ok(0)
     }

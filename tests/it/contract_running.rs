@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::runtime::{Api, Runtime, task};
+use crate::runtime::process::bloom;
+use crate::runtime::{Api, KEY, Runtime, task};
 
 async fn register(api: &Api, name: &str, credential: Option<&str>) {
     let worker = json!({
@@ -321,6 +322,22 @@ async fn a_live_log_is_kept_once_can_be_followed_and_ends_with_its_task() {
         200
     );
     assert_eq!(follower.await.unwrap(), "eins\nzwei ü\ndrei\n");
+    let printed = tokio::task::spawn_blocking({
+        let (base, id) = (runtime.api.base.clone(), id.clone());
+        move || {
+            bloom()
+                .args(["task", "--server", &base, "logs", &id, "--follow"])
+                .env("BLOOM_API_KEY", KEY)
+                .output()
+                .unwrap()
+        }
+    });
+    let printed = printed.await.unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&printed.stdout),
+        "eins\nzwei ü\ndrei\n",
+        "{printed:?}"
+    );
     // The lease is over: its log is closed.
     let late = api.post(&path, piece(18, "late\n")).await;
     assert_eq!(

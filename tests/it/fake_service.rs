@@ -157,9 +157,9 @@ impl FakeService {
         (task.lease, task.status) = (None, "queued-elsewhere");
     }
 
-    /// Waits until `holds` of the state, at most 20 s.
+    /// Waits until `holds` of the state, at most a minute: machines that test are busy.
     pub async fn until(&self, what: &str, holds: impl Fn(&mut State) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !holds(&mut self.state()) {
             assert!(
                 Instant::now() < deadline,

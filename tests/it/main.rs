@@ -25,6 +25,7 @@ mod deploy;
 mod dispatch;
 mod doctor;
 mod embedded;
+mod execution_path;
 mod fake_agent;
 mod fake_membridge;
 mod fake_service;

@@ -51,7 +51,7 @@ impl Worker {
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> Summary {
         let task = self.task.take().unwrap();
-        let summary = timeout(Duration::from_secs(20), task)
+        let summary = timeout(Duration::from_secs(60), task)
             .await
             .expect("the worker ends");
         let left: Vec<_> = std::fs::read_dir(&self.dir).unwrap().collect();
@@ -82,7 +82,7 @@ pub fn alive(pid: u32) -> bool {
 
 /// Waits until the program has written `count` pids, one a line, to `file`.
 pub async fn pids(file: &std::path::Path, count: usize) -> Vec<u32> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();

@@ -257,7 +257,7 @@ async fn a_stopped_service_answers_who_waits_and_ends_with_its_postgres() {
     let server = postmaster(&data).expect("it runs");
     let since = Instant::now();
     service.signal(Signal::TERM);
-    let reply = timeout(Duration::from_secs(5), waiting)
+    let reply = timeout(Duration::from_secs(30), waiting)
         .await
         .expect("answered")
         .unwrap();
@@ -361,5 +361,5 @@ async fn a_second_signal_does_not_wait_for_a_request_that_never_ends() {
     })
     .await;
     service.signal(Signal::TERM);
-    assert_eq!(service.ended(Duration::from_secs(10)).await, Some(1));
+    assert_eq!(service.ended(Duration::from_secs(30)).await, Some(1));
 }
