@@ -29,6 +29,17 @@ pub use self::serve::ServeArgs;
 
 use std::path::PathBuf;
 
+/// The key that a file holds, if one is named.
+///
+/// # Errors
+/// When it cannot be read, or holds no key.
+pub fn key_in(file: Option<&std::path::Path>) -> Result<Option<secrecy::SecretString>, Error> {
+    match file {
+        Some(file) => secret::resolve(Some(file), "", None),
+        None => Ok(None),
+    }
+}
+
 /// A setting that clap could not judge by itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

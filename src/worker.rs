@@ -13,6 +13,7 @@
 //! few variables in [`Options::environment`], no keys. It reads the prompt on stdin; what it prints
 //! is the result, with NUL and broken UTF-8 replaced by U+FFFD.
 
+pub mod announce;
 pub mod api;
 pub mod attempt;
 pub mod backoff;
@@ -50,6 +51,7 @@ use uuid::Uuid;
 use crate::client::{Client, Failure, SetupError};
 use crate::config::environment;
 use crate::shutdown::Shutdown;
+use announce::Announcement;
 use api::{Api, Capabilities, Registration};
 use backoff::Backoff;
 use held::Registry;
@@ -96,6 +98,8 @@ pub struct Options {
     pub credential: Option<String>,
     /// The most that a program's directory may hold, in bytes.
     pub max_disk_bytes: u64,
+    /// Whether to tell Membridge of this node.
+    pub announcement: Option<Announcement>,
     /// How long the directory of an unused context is kept.
     pub keep_contexts: Duration,
     /// How long a lease lives without a beat; whole seconds, up to [`MAX_TTL`].
@@ -128,6 +132,7 @@ impl Options {
             scope: None,
             credential: None,
             max_disk_bytes: 10 << 30,
+            announcement: None,
             keep_contexts: Duration::from_secs(7 * 86_400),
             ttl: Duration::from_secs(30),
             poll_wait: Duration::from_secs(25),
@@ -289,6 +294,13 @@ pub async fn run(
     aides.spawn(async move {
         tokio::select! { () = clock_end.cancelled() => {}, () = stop_hard(&clock) => {} }
     });
+    if let Some(announcement) = ctx.options.announcement.clone() {
+        aides.spawn(announce::run(
+            announcement,
+            ctx.options.name.clone(),
+            done.clone(),
+        ));
+    }
     let (cleaner, cleaning_ends) = (Arc::clone(&ctx), done.clone());
     aides.spawn(async move { clean_up(&cleaner, cleaning_ends).await });
     serve(&ctx).await;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::client::ClientArgs;
 use crate::config::environment;
 use crate::shutdown::Shutdown;
+use crate::worker::announce::Announcement;
 use crate::worker::claude::Setup;
 use crate::worker::claude::flags::Permits;
 use crate::worker::job::Executor;
@@ -72,6 +73,15 @@ pub struct Args {
     /// How long the directory of a context is kept that nobody uses, in days.
     #[arg(long, default_value_t = 7, value_name = "DAYS")]
     pub keep_contexts_days: u32,
+    /// A Membridge control plane to announce this node to.
+    #[arg(long, value_name = "URL", requires = "advertise_url")]
+    pub membridge: Option<reqwest::Url>,
+    /// File that holds its admin key.
+    #[arg(long, value_name = "FILE", requires = "membridge")]
+    pub membridge_admin_key_file: Option<PathBuf>,
+    /// The address of this node that is announced.
+    #[arg(long, value_name = "URL", requires = "membridge")]
+    pub advertise_url: Option<String>,
     /// Name of the credential that tasks use up. Workers that name the same one share its usage
     /// limits [default: one of its own].
     #[arg(long, value_name = "NAME")]
@@ -150,6 +160,13 @@ impl Args {
             Workspace::Context => Scope::Context,
         });
         options.credential.clone_from(&self.credential);
+        if let (Some(membridge), Some(url)) = (&self.membridge, &self.advertise_url) {
+            options.announcement = Some(Announcement {
+                membridge: membridge.clone(),
+                key: crate::config::key_in(self.membridge_admin_key_file.as_deref())?,
+                url: url.clone(),
+            });
+        }
         options.max_disk_bytes = self.max_disk;
         options.keep_contexts = Duration::from_secs(u64::from(self.keep_contexts_days) * 86_400);
         options.api_key = self.client.key().context("cannot read the API key file")?;

@@ -96,7 +96,7 @@ impl OutboundArgs {
     pub fn agent_keys(&self) -> Result<Vec<(String, SecretString)>, Error> {
         let mut keys = Vec::new();
         for (address, file) in &self.agent_key {
-            let key = secret::key(Some(file), "")?;
+            let key = super::key_in(Some(file))?;
             keys.extend(key.map(|key| (address.clone(), key)));
         }
         Ok(keys)

@@ -18,7 +18,7 @@ pub(super) fn key(file: Option<&Path>, variable: &str) -> Result<Option<SecretSt
     resolve(file, variable, value)
 }
 
-fn resolve(
+pub(super) fn resolve(
     file: Option<&Path>,
     variable: &str,
     value: Option<OsString>,

@@ -20,7 +20,7 @@ pub enum Entry {
     Network(IpNet),
     /// One address, on one port or on all: `10.0.0.3:8001`.
     Address(IpAddr, Option<u16>),
-    /// One host, by the name that stands in the URL, wherever that name leads within [`Reach`],
+    /// One host, by the name that stands in the URL, wherever inside that name leads,
     /// on one port or on all: `node-3.lan`, `node-3.lan:8001`.
     Host(String, Option<u16>),
 }

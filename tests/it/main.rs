@@ -8,6 +8,7 @@
 
 mod batching;
 mod claude_cli;
+mod claude_fake;
 mod claude_kit;
 mod config;
 mod contract_agent;

@@ -390,3 +390,45 @@ async fn the_configured_address_is_used_until_one_is_stored() {
     get(&runtime, "/projects").await;
     assert_eq!(stored.count("/projects"), 1);
 }
+
+#[tokio::test]
+async fn a_worker_announces_its_node_and_one_that_is_known_is_content() {
+    for status in [201, 409] {
+        let fake = FakeMembridge::start().await;
+        fake.answer("/agents", Answer::Json(status, json!({})));
+        let runtime = Runtime::start().await;
+        let mut options = bloom_runtime::worker::Options::new(&runtime.api.base, "node-7", "true");
+        options.api_key = Some(crate::runtime::KEY.to_owned().into());
+        options.announcement = Some(bloom_runtime::worker::announce::Announcement {
+            membridge: fake.url.parse().unwrap(),
+            key: Some(ADMIN_KEY.to_owned().into()),
+            url: "http://10.0.0.7:8001".to_owned(),
+        });
+        let shutdown = bloom_runtime::shutdown::Shutdown::new();
+        let at_once = tokio_util::sync::CancellationToken::new();
+        let running = tokio::spawn(bloom_runtime::worker::run(
+            options,
+            shutdown.clone(),
+            at_once,
+        ));
+        eventually("it is announced", async || {
+            fake.seen()
+                .first()
+                .map(|seen| (seen.line.clone(), seen.body.clone()))
+        })
+        .await;
+        let seen = fake.seen()[0].clone();
+        assert!(
+            seen.line.starts_with("POST /agents ") && seen.has_key(),
+            "{seen:?}"
+        );
+        let body: Value = serde_json::from_str(&seen.body).unwrap();
+        assert_eq!(
+            body,
+            json!({ "name": "node-7", "url": "http://10.0.0.7:8001" })
+        );
+        shutdown.request();
+        running.await.unwrap().unwrap();
+        assert_eq!(fake.count("/agents"), 1);
+    }
+}
