@@ -141,7 +141,7 @@ async fn a_tree_that_forks_twice_and_ignores_sigterm_is_gone_in_the_end() {
     let service = FakeService::start().await;
     let id = service.submit_with(json!({ "prompt": "x", "policy": { "timeout_sec": 2 } }));
     let worker = fake.worker(&service, |options| {
-        options.kill_grace = Duration::from_millis(300)
+        options.kill_grace = Duration::from_millis(300);
     });
     let done = service.completion(id).await;
     assert_eq!(done["error_message"], "timeout exceeded", "{done}");
