@@ -171,7 +171,7 @@ async fn work_resumes_by_itself_when_the_usage_limit_is_over() {
     register(api, "a", None).await;
     let id = api.submit(task("c")).await;
     let grant = take(api, "a").await;
-    let release = json!({ "lease_id": grant["lease"]["id"], "limited_until": now() + 2500 });
+    let release = json!({ "lease_id": grant["lease"]["id"], "limited_until": now() + 8000 });
     assert_eq!(
         api.post(&route(&grant, "release"), release).await.status,
         200
