@@ -19,6 +19,7 @@ pub mod attempt;
 pub mod backoff;
 pub mod beat;
 pub mod claude;
+pub mod confine;
 pub mod disk;
 pub mod held;
 pub mod hints;
@@ -54,6 +55,7 @@ use crate::shutdown::Shutdown;
 use announce::Announcement;
 use api::{Api, Capabilities, Registration};
 use backoff::Backoff;
+use confine::{Cgroup, User};
 use held::Registry;
 use identity::Identity;
 use job::Executor;
@@ -98,6 +100,10 @@ pub struct Options {
     pub credential: Option<String>,
     /// The most that a program's directory may hold, in bytes.
     pub max_disk_bytes: u64,
+    /// The user that programs run as, if not the worker's own.
+    pub user: Option<User>,
+    /// Where each attempt gets a control group of its own.
+    pub cgroup: Option<Cgroup>,
     /// Whether to tell Membridge of this node.
     pub announcement: Option<Announcement>,
     /// How long the directory of an unused context is kept.
@@ -132,6 +138,8 @@ impl Options {
             scope: None,
             credential: None,
             max_disk_bytes: 10 << 30,
+            user: None,
+            cgroup: None,
             announcement: None,
             keep_contexts: Duration::from_secs(7 * 86_400),
             ttl: Duration::from_secs(30),
@@ -153,6 +161,9 @@ impl Options {
         }
         if !(1..=MAX_CONCURRENCY).contains(&self.concurrency) {
             return wrong("the concurrency must be 1 to 32");
+        }
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.check().map_err(Error::Options)?;
         }
         if self.ttl < Duration::from_secs(1) || self.ttl > MAX_TTL {
             return wrong("the lease time must be 1 to 86400 seconds");

@@ -15,6 +15,7 @@ use crate::shutdown::Shutdown;
 use crate::worker::announce::Announcement;
 use crate::worker::claude::Setup;
 use crate::worker::claude::flags::Permits;
+use crate::worker::confine::{Cgroup, User};
 use crate::worker::job::Executor;
 use crate::worker::workspace::Scope;
 use crate::worker::{self, MAX_CONCURRENCY, Options};
@@ -73,6 +74,22 @@ pub struct Args {
     /// How long the directory of a context is kept that nobody uses, in days.
     #[arg(long, default_value_t = 7, value_name = "DAYS")]
     pub keep_contexts_days: u32,
+    /// Run programs as this user (for a worker that runs as root).
+    #[arg(long, value_name = "USER")]
+    pub run_as: Option<String>,
+    /// Directory of a version 2 control group in which each attempt gets a group of its own: then
+    /// no process of a program can hide from its end.
+    #[arg(long, value_name = "DIR")]
+    pub cgroup: Option<PathBuf>,
+    /// The most memory that a program may use, as memory.max takes it, e.g. 2G.
+    #[arg(long, value_name = "SIZE", requires = "cgroup")]
+    pub memory_max: Option<String>,
+    /// The most processes that a program may have, as pids.max takes it.
+    #[arg(long, value_name = "COUNT", requires = "cgroup")]
+    pub pids_max: Option<String>,
+    /// The processor time that a program may use, as cpu.max takes it, e.g. "50000 100000".
+    #[arg(long, value_name = "QUOTA", requires = "cgroup")]
+    pub cpu_max: Option<String>,
     /// A Membridge control plane to announce this node to.
     #[arg(long, value_name = "URL", requires = "advertise_url")]
     pub membridge: Option<reqwest::Url>,
@@ -160,6 +177,22 @@ impl Args {
             Workspace::Context => Scope::Context,
         });
         options.credential.clone_from(&self.credential);
+        let user = self.run_as.as_deref().map(User::find).transpose();
+        options.user = user.map_err(|error| anyhow!("--run-as: {error}"))?;
+        options.cgroup = self.cgroup.clone().map(|dir| {
+            let limits = [
+                ("memory.max", &self.memory_max),
+                ("pids.max", &self.pids_max),
+                ("cpu.max", &self.cpu_max),
+            ];
+            let limits = limits
+                .into_iter()
+                .filter_map(|(file, value)| Some((file, value.clone()?)));
+            Cgroup {
+                dir,
+                limits: limits.collect(),
+            }
+        });
         if let (Some(membridge), Some(url)) = (&self.membridge, &self.advertise_url) {
             options.announcement = Some(Announcement {
                 membridge: membridge.clone(),

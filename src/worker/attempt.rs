@@ -124,7 +124,8 @@ async fn execute(ctx: &Context, held: &Guard, granted: &Granted) -> Outcome {
         |message: String| Outcome::Complete(report::error(held.lease_id, message, Duration::ZERO));
     let scope = ctx.options.scope.unwrap_or(ctx.options.executor.scope());
     let root = ctx.options.work_root.clone();
-    let workspace = match Workspace::open(root, scope, granted).await {
+    let owner = ctx.options.user.as_ref().map(|user| (user.uid, user.gid));
+    let workspace = match Workspace::open(root, scope, granted, owner).await {
         Ok(workspace) => workspace,
         Err(error) => return fault(format!("the worker could not make a directory: {error}")),
     };

@@ -1,9 +1,12 @@
 //! Files that a task points at: paths and patterns within its context's directory. They become a
 //! section in front of the prompt. What leads outside is refused, what is missing is noted.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use globset::Glob;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::output::{head, to_text};
 
@@ -13,6 +16,8 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_FILES: usize = 50;
 /// How much of a file is shown, in bytes.
 const MAX_FILE: usize = 32 << 10;
+/// How much of a file is read, in bytes: its size is told up to this.
+const MAX_READ: u64 = 16 << 20;
 /// How much is shown altogether, in bytes.
 const MAX_TOTAL: usize = 256 << 10;
 
@@ -63,7 +68,7 @@ pub fn look_up(dir: &Path, hints: &[String]) -> Found {
 impl Found {
     fn show(&mut self, root: &Path, path: &Path) {
         let name = path.strip_prefix(root).unwrap_or(path).display();
-        let Ok(bytes) = std::fs::read(path) else {
+        let Ok(bytes) = read_beneath(root, path) else {
             self.missing.push((name.to_string(), "cannot be read"));
             return;
         };
@@ -77,6 +82,23 @@ impl Found {
         self.section.extend([head.as_str(), text.as_str(), "\n\n"]);
         self.shown += 1;
     }
+}
+
+/// Reads a file that was found, without following anything that leads out of `root` meanwhile: the
+/// worker may be allowed to read what the task is not.
+fn read_beneath(root: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    let path = path.strip_prefix(root).map_err(io::Error::other)?;
+    let dir = File::open(root)?;
+    let file = openat2(
+        &dir,
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+    )?;
+    let mut bytes = Vec::new();
+    File::from(file).take(MAX_READ).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The files of one hint.

@@ -24,12 +24,14 @@ use super::tree::COOKIE;
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// `$1` process group, `$2` the variable and value that every process of the tree carries, `$3` the
-/// working directory, which nobody else would remove. The environment of a process is read through `/proc` where that exists. Two rounds, since a process
+/// working directory, which nobody else would remove, `$4` the control group, if there is one. The
+/// environment of a process is read through `/proc` where that exists. Two rounds, since a process
 /// may fork while the list is read.
 const WATCH: &str = r#"
 IFS= read -r word && exit 0
 for round in 1 2; do
     kill -s KILL -- "-$1"
+    [ -z "$4" ] || echo 1 > "$4/cgroup.kill"
     for entry in /proc/[0-9]*; do
         if tr '\0' '\n' < "$entry/environ" | grep -qxF "$2"; then
             kill -s KILL "${entry#/proc/}"
@@ -37,6 +39,7 @@ for round in 1 2; do
     done
 done
 rm -rf -- "$3"
+[ -z "$4" ] || rmdir -- "$4" || { sleep 1; rmdir -- "$4"; }
 "#;
 
 /// The worker's end of the pipe. Dropping it kills the program's tree; [`Lifeline::cut`] does not.
@@ -56,6 +59,7 @@ impl Lifeline {
         lease_id: Uuid,
         work_dir: &Path,
         path: Option<&OsStr>,
+        cell: Option<&Path>,
     ) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command
@@ -63,6 +67,7 @@ impl Lifeline {
             .arg(group.as_raw_nonzero().to_string())
             .arg(format!("{COOKIE}={lease_id}"))
             .arg(work_dir)
+            .arg(cell.unwrap_or(Path::new("")))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::api::{Granted, Stopped};
+use super::confine::Cell;
 use super::lifeline::Lifeline;
 use super::output::{Sink, drain, follow, without_nul};
 use super::tree::{COOKIE, Tree};
@@ -67,6 +68,7 @@ pub struct Program {
     file: JoinSet<()>,
     end_of_file: CancellationToken,
     overflow: Arc<Notify>,
+    cell: Option<Cell>,
     stopped: Option<Stopped>,
 }
 
@@ -90,8 +92,33 @@ impl Program {
         workspace: &Workspace,
         launch: Launch,
     ) -> io::Result<Self> {
+        let cell = options
+            .cgroup
+            .as_ref()
+            .map(|cgroup| cgroup.open(granted.lease.id));
+        let cell = cell.transpose()?;
+        let started = Self::spawn(options, granted, workspace, launch, cell.clone());
+        if let (Err(_), Some(cell)) = (&started, &cell) {
+            cell.kill();
+            cell.remove();
+        }
+        started
+    }
+
+    fn spawn(
+        options: &Options,
+        granted: &Granted,
+        workspace: &Workspace,
+        launch: Launch,
+        cell: Option<Cell>,
+    ) -> io::Result<Self> {
         let (stdout, growing) = outlet(launch.into_file, &workspace.scratch)?;
-        let mut child = Command::new("/bin/sh")
+        let mut command = Command::new("/bin/sh");
+        if let Some(user) = &options.user {
+            // The supplementary groups of root go with it.
+            command.uid(user.uid).gid(user.gid);
+        }
+        let mut child = command
             .args(["-c", GATE, "bloom-gate"])
             .args(launch.argv)
             .env_clear()
@@ -106,10 +133,16 @@ impl Program {
         let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
         let raw = child.id().and_then(|id| i32::try_from(id).ok());
         let leader = raw.and_then(Pid::from_raw).ok_or_else(missing)?;
+        if let (Some(cell), Some(pid)) = (&cell, child.id()) {
+            // It waits behind its gate, so everything that it ever starts is born in there.
+            cell.enter(pid)?;
+        }
         let path = options.environment.iter().find(|(name, _)| name == "PATH");
         let path = path.map(|(_, value)| value.as_os_str());
-        let lifeline = Lifeline::tie(leader, granted.lease.id, &workspace.scratch, path)?;
-        let tree = Tree::new(leader, granted.lease.id);
+        let group = cell.as_ref().map(Cell::dir);
+        let lease_id = granted.lease.id;
+        let lifeline = Lifeline::tie(leader, lease_id, &workspace.scratch, path, group)?;
+        let tree = Tree::new(leader, lease_id, cell.clone());
         let overflow = Arc::new(Notify::new());
         let (mut pipes, mut file) = (JoinSet::new(), JoinSet::new());
         let end_of_file = CancellationToken::new();
@@ -133,6 +166,7 @@ impl Program {
             file,
             end_of_file,
             overflow,
+            cell,
             stopped: None,
         })
     }
@@ -166,6 +200,7 @@ impl Program {
             mut pipes,
             mut file,
             end_of_file,
+            cell,
             stopped,
             ..
         } = self;
@@ -183,6 +218,9 @@ impl Program {
         drop(child.try_wait());
         if tree_gone {
             lifeline.cut().await;
+            if let Some(cell) = cell {
+                cell.remove();
+            }
         }
         let stopped = stopped.map(|stopped| Stopped {
             tree_gone,
@@ -257,5 +295,12 @@ fn environment(options: &Options, granted: &Granted) -> Vec<(String, OsString)> 
     let own = own
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.into()));
-    options.environment.iter().cloned().chain(own).collect()
+    let mut all: Vec<_> = options.environment.iter().cloned().chain(own).collect();
+    if let Some(user) = &options.user {
+        all.retain(|(name, _)| !matches!(name.as_str(), "HOME" | "USER" | "LOGNAME"));
+        all.push(("HOME".to_owned(), user.home.clone().into_os_string()));
+        all.push(("USER".to_owned(), user.name.clone().into()));
+        all.push(("LOGNAME".to_owned(), user.name.clone().into()));
+    }
+    all
 }

@@ -10,6 +10,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::confine::Cell;
+
 /// The variable that marks every process of an attempt.
 pub const COOKIE: &str = "BLOOM_LEASE_ID";
 
@@ -26,17 +28,20 @@ pub struct Tree {
     cookie: Vec<u8>,
     /// When the leader started, in the kernel's ticks since boot: nothing older belongs to it.
     since: u64,
+    /// The control group that holds all of it, where there is one.
+    cell: Option<Cell>,
 }
 
 impl Tree {
     /// The tree whose leader has just been started as a group of its own.
     #[must_use]
-    pub fn new(leader: Pid, lease_id: Uuid) -> Self {
+    pub fn new(leader: Pid, lease_id: Uuid, cell: Option<Cell>) -> Self {
         let since = stat(leader.as_raw_nonzero().get()).map_or(0, |stat| stat.started);
         Self {
             group: leader,
             cookie: format!("{COOKIE}={lease_id}").into_bytes(),
             since,
+            cell,
         }
     }
 
@@ -50,6 +55,9 @@ impl Tree {
             }
         }
         if signal == Signal::KILL {
+            if let Some(cell) = &self.cell {
+                cell.kill();
+            }
             for pid in self.members().await.unwrap_or_default() {
                 let _ended_meanwhile = kill_process(pid, Signal::KILL);
             }
@@ -99,6 +107,7 @@ impl Tree {
     }
 
     fn scan(&self) -> io::Result<Vec<Pid>> {
+        let held = self.cell.as_ref().map(Cell::members).unwrap_or_default();
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc")? {
             let Ok(entry) = entry else { continue };
@@ -114,7 +123,10 @@ impl Tree {
             if stat.dead || stat.started < self.since {
                 continue;
             }
-            if stat.group == self.group.as_raw_nonzero().get() || self.carries_cookie(pid) {
+            let is_ours = stat.group == self.group.as_raw_nonzero().get()
+                || held.contains(&pid)
+                || self.carries_cookie(pid);
+            if is_ours {
                 found.extend(Pid::from_raw(pid));
             }
         }

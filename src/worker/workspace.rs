@@ -5,9 +5,9 @@
 //! in front for people, so that no id leads anywhere else and no two share one.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -50,11 +50,17 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Makes the directories for `granted` below `root`.
+    /// Makes the directories for `granted` below `root`, for `owner` (user and group) if it is
+    /// somebody else.
     ///
     /// # Errors
     /// When one cannot be made; nothing of this attempt is left then.
-    pub async fn open(root: PathBuf, scope: Scope, granted: &Granted) -> io::Result<Self> {
+    pub async fn open(
+        root: PathBuf,
+        scope: Scope,
+        granted: &Granted,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<Self> {
         let name = format!("bloom-{}-{}", granted.lease.id, granted.lease.attempt);
         let context = (scope == Scope::Context).then(|| granted.task.context_id.clone());
         let made = spawn_blocking(move || {
@@ -64,7 +70,12 @@ impl Workspace {
                 None => Ok((scratch.clone(), None)),
                 Some(id) => shared(&root, &id).map(|(cwd, lock)| (cwd, Some(lock))),
             };
-            match opened {
+            let result = opened.and_then(|(cwd, lock)| {
+                let folder = cwd.parent().filter(|_| lock.is_some());
+                give(owner, &[&scratch, &cwd], folder)?;
+                Ok((cwd, lock))
+            });
+            match result {
                 Ok((cwd, lock)) => Ok(Self { scratch, cwd, lock }),
                 Err(error) => {
                     drop(std::fs::remove_dir_all(scratch));
@@ -85,6 +96,20 @@ impl Workspace {
             tracing::warn!(%error, work_dir = shown, "cannot remove a working directory");
         }
         drop(lock);
+    }
+}
+
+/// Makes directories another user's, who may also pass through `folder`.
+fn give(owner: Option<(u32, u32)>, dirs: &[&Path], folder: Option<&Path>) -> io::Result<()> {
+    let Some((uid, gid)) = owner else {
+        return Ok(());
+    };
+    for dir in dirs {
+        std::os::unix::fs::chown(dir, Some(uid), Some(gid))?;
+    }
+    match folder {
+        Some(folder) => std::fs::set_permissions(folder, Permissions::from_mode(0o711)),
+        None => Ok(()),
     }
 }
 

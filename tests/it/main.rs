@@ -62,6 +62,7 @@ mod state_matrix;
 mod uploads;
 mod verbs;
 mod worker_cli;
+mod worker_confine;
 mod worker_faults;
 mod worker_kit;
 mod worker_lease;

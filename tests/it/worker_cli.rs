@@ -14,7 +14,7 @@ use crate::worker_kit::Worker;
 enum Cli {
     Task(task::Args),
     Demo(demo::Args),
-    Worker(worker::Args),
+    Worker(Box<worker::Args>),
 }
 
 async fn bloom(server: &str, args: &[&str]) -> ExitCode {
@@ -22,7 +22,7 @@ async fn bloom(server: &str, args: &[&str]) -> ExitCode {
     match Cli::try_parse_from(line).unwrap() {
         Cli::Task(args) => task::run(args).await.unwrap(),
         Cli::Demo(args) => demo::run(args).await.unwrap(),
-        Cli::Worker(args) => worker::run(args).await.unwrap(),
+        Cli::Worker(args) => worker::run(*args).await.unwrap(),
     }
 }
 
