@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn a_user_is_read_from_its_line() {
-        let user = read_user("worker:x:1001:1002:A worker,,,:/home/worker:/bin/sh").unwrap();
+        let user = read_user("worker:x:1001:1002:A worker,,,:/srv/worker:/bin/sh").unwrap();
         assert_eq!((user.uid, user.gid), (1001, 1002));
-        assert_eq!(user.home, Path::new("/home/worker"));
+        assert_eq!(user.home, Path::new("/srv/worker"));
         for wrong in ["", "worker", "worker:x:a:b:::", "worker:x:1"] {
             assert_eq!(read_user(wrong), None, "{wrong}");
         }
