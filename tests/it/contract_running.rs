@@ -380,3 +380,52 @@ async fn a_live_log_is_capped() {
     let reply = api.post(&path, more).await;
     assert_eq!(reply.body, json!({ "next_offset": capped, "capped": true }));
 }
+
+#[tokio::test]
+async fn a_worker_that_comes_back_under_its_name_neither_keeps_nor_doubles_its_old_work() {
+    let runtime = Runtime::start().await;
+    let api = &runtime.api;
+    register(api, "a", None).await;
+    let id = api.submit(task("c")).await;
+    let ask =
+        |session: Uuid| json!({ "worker_id": "a", "session_id": session, "wait_seconds": 20 });
+    let (before, after) = (Uuid::new_v4(), Uuid::new_v4());
+    let old = api.post("/leases", ask(before)).await.leases()[0].clone();
+    // The process dies; its successor registers and beats, and knows nothing of the lease.
+    register_again(api, "a").await;
+    let beat = json!({ "session_id": after, "leases": [{ "lease_id": old["lease"]["id"] }] });
+    let told = api.post("/workers/a/beat", beat).await;
+    assert_eq!(told.body["leases"][0]["state"], "lost", "{told:?}");
+    let client = runtime.db().connect().await;
+    let silent = format!(
+        "update bloom_private.worker_session set beat_at = beat_at - interval '1 hour'
+          where session_id = '{before}' returning 1"
+    );
+    assert_eq!(crate::sql_kit::one(&client, &silent).await, "1");
+    crate::verbs::make_overdue(&client).await.unwrap();
+    let new = api.post("/leases", ask(after)).await.leases()[0].clone();
+    assert_eq!(new["task"]["id"], id);
+    assert_ne!(new["lease"]["id"], old["lease"]["id"]);
+    let report = |grant: &Value, output: &str| json!({ "lease_id": grant["lease"]["id"], "status": "success", "output": output });
+    let late = api
+        .post(&route(&old, "complete"), report(&old, "old"))
+        .await;
+    assert_eq!(
+        (late.status, &late.body["code"]),
+        (409, &json!("lease_lost"))
+    );
+    assert_eq!(
+        api.post(&route(&new, "complete"), report(&new, "new"))
+            .await
+            .status,
+        200
+    );
+    let result = api.get(&format!("/llm-tasks/{id}/result")).await.body;
+    assert_eq!(result["output"], "new");
+    assert_eq!(api.get("/workers/a").await.body["active_leases"], 0);
+}
+
+async fn register_again(api: &Api, name: &str) {
+    let worker = json!({ "name": name, "capabilities": { "max_concurrency": 4 } });
+    assert_eq!(api.post("/workers", worker).await.status, 200);
+}
