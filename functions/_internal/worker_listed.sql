@@ -48,7 +48,9 @@ begin
     else
         v_new.url := case when v_old.url = '' then option_text(p_agent, 'url', '', 2048)
                           else v_old.url end;
-        v_new.status := case when v_old.vanished then 'online' else v_old.status end;
+        v_new.status := case when not v_old.vanished then v_old.status
+                             when v_status in ('offline', 'error') then v_status
+                             else 'online' end;
     end if;
     update worker
        set (url, claude_cli, labels, ip_addrs, status, obs_count, db_sha, last_seen_at, listed_at,
