@@ -159,7 +159,9 @@ impl Membridge {
         };
         let key = stored.open_key(self.keyring()).map_err(|error| {
             tracing::error!(error = %crate::error::chain(&error), "the admin key cannot be read");
-            gateway("The stored admin key cannot be read: see the service's log")
+            let text = "The stored admin key cannot be read: see the service's log";
+            self.inner.state.refused(text);
+            gateway(text)
         })?;
         Ok(client::Target { url, key })
     }

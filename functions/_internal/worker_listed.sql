@@ -2,7 +2,9 @@ create or replace function bloom_private.worker_listed(p_agent jsonb, p_actor te
 language plpgsql volatile as $$
 -- Takes over what the control plane says of one agent: 'created', 'changed' or 'same'. What a
 -- worker said of itself stands: the control plane knows no better. Its "unknown" means only that
--- it has not looked, so it changes nothing; an agent it saw within the last minute is online.
+-- it has not looked, so it changes nothing; an agent it saw within the last minute is online. A
+-- worker whose row somebody holds is left to the next round, and one of which nothing new is said is
+-- written only every few seconds, however many processes sync.
 -- Raises RT400, RT409 too_many_workers.
 declare
     v_now timestamptz := clock_timestamp();
@@ -30,7 +32,10 @@ begin
         insert into worker_slot (worker_id, max_concurrency, capacity)
         values (v_name, coalesce(v_slots, 1), coalesce(v_slots, 1));
     end if;
-    select * into v_old from worker where worker_id = v_name for no key update;
+    select * into v_old from worker where worker_id = v_name for no key update skip locked;
+    if not found then
+        return 'same';
+    end if;
     v_new := v_old;
     v_new.obs_count := option_integer(p_agent, 'obs_count', v_old.obs_count::integer, 0,
         2147483647);
@@ -51,6 +56,12 @@ begin
         v_new.status := case when not v_old.vanished then v_old.status
                              when v_status in ('offline', 'error') then v_status
                              else 'online' end;
+    end if;
+    if v_new is not distinct from v_old and not v_old.vanished
+        and v_old.listed_at > v_now - interval '5 s'
+        and (v_seen is null or v_seen <= v_old.last_seen_at)
+    then
+        return 'same';
     end if;
     update worker
        set (url, claude_cli, labels, ip_addrs, status, obs_count, db_sha, last_seen_at, listed_at,

@@ -4,19 +4,23 @@ create or replace function bloom.task_log_append(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
--- Adds a piece (at most 64 KiB) to the live log of a lease. Only the current lease may; it renews
+-- Adds a piece (at most 65,536 characters) to the live log of a lease. Only the current lease may; it renews
 -- nothing.
 --   p_position  how many bytes of this lease's log the caller knows to be stored. What is stored
---               already is not stored twice; where something before it is missing, nothing is
+--               already is not stored twice; where something before it is missing, nothing is.
+--               The part that is not stored yet must begin with a whole character
 --   p_options   worker_id (must be the lease's)
 -- Returns how many bytes are stored now, which is where the next piece begins, and whether the log
--- has reached its 1 MiB, after which nothing more is stored. Lock order: lease (shared). Writes:
+-- has reached its 1 MiB, cut to whole characters, after which nothing more is stored. Lock order: lease (shared). Writes:
 -- task_log. Raises RT400, RT404, RT409 lease_lost.
 declare
     v_cap constant bigint := 1048576;
+    -- Up to here a character, of at most 4 bytes, still fits.
+    v_last constant bigint := v_cap - 4;
     v_worker_id text;
     v_fence integer;
     v_bytes bytea;
+    v_room bigint;
     v_stored bigint;
 begin
     perform check_options(p_options, array['worker_id']);
@@ -38,18 +42,27 @@ begin
          where t.task_id = p_task_id and t.fence = v_fence order by t.position desc limit 1) g;
     v_bytes := convert_to(p_text, 'UTF8');
     if p_position <= v_stored and p_position + octet_length(v_bytes) > v_stored
-        and v_stored < v_cap
+        and v_stored <= v_last
     then
-        -- Only whole characters: a piece that overlaps begins where a stored one ended.
+        v_bytes := substring(v_bytes from (v_stored - p_position)::integer + 1);
+        if get_byte(v_bytes, 0) & 192 = 128 then
+            perform refuse_field('position', 'Expected the beginning of a character');
+        end if;
+        v_room := v_cap - v_stored;
+        while v_room < octet_length(v_bytes)
+            and get_byte(v_bytes, v_room::integer) & 192 = 128
+        loop
+            v_room := v_room - 1;
+        end loop;
+        v_bytes := substring(v_bytes from 1 for least(v_room, octet_length(v_bytes))::integer);
         insert into task_log (task_id, fence, position, text)
-        values (p_task_id, v_fence, v_stored,
-            convert_from(substring(v_bytes from (v_stored - p_position)::integer + 1), 'UTF8'))
+        values (p_task_id, v_fence, v_stored, convert_from(v_bytes, 'UTF8'))
         on conflict do nothing;
         if found then
-            v_stored := p_position + octet_length(v_bytes);
+            v_stored := v_stored + octet_length(v_bytes);
         end if;
     end if;
-    return query select v_stored, v_stored >= v_cap;
+    return query select v_stored, v_stored > v_last;
 end
 $$;
 comment on function bloom.task_log_append(uuid, uuid, bigint, text, jsonb) is

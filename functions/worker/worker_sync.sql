@@ -8,8 +8,8 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 --   p_agents   array of at most 10,000 {name, url, status, last_seen, claude_cli, max_concurrency,
 --              labels, ip_addrs, obs_count, db_sha}; all but the name may be missing or null
 --   p_options  silent_seconds (60), actor
--- Returns {"listed", "created", "changed", "vanished", "skipped": [{"index", "error"}]}; the first
--- 20 that were skipped. Lock order: worker by name, worker_slot. Writes: worker, worker_slot,
+-- Returns {"listed", "created", "changed", "vanished", "skipped": [{"index", "name", "error"}]};
+-- the first 20 that were skipped. Lock order: worker by name, worker_slot. Writes: worker, worker_slot,
 -- event. Raises RT400.
 declare
     v_actor text;
@@ -19,6 +19,7 @@ declare
     v_counts jsonb := '{"created": 0, "changed": 0, "same": 0}';
     v_skipped jsonb := '[]';
     v_vanished integer;
+    v_since timestamptz;
 begin
     perform check_options(p_options, array['silent_seconds', 'actor']);
     v_actor := actor(p_options);
@@ -38,17 +39,19 @@ begin
         exception when sqlstate 'RT400' or sqlstate 'RT409' or data_exception then
             if jsonb_array_length(v_skipped) < 20 then
                 v_skipped := v_skipped || jsonb_build_object('index', v_agent.index,
-                    'error', left(sqlerrm, 200));
+                    'name', left(v_agent.value ->> 'name', 128), 'error', left(sqlerrm, 200));
             end if;
         end;
     end loop;
+    v_since := clock_timestamp() - make_interval(secs => v_silent);
     with gone as (
         update worker w set status = 'offline', vanished = true
-         where w.listed_at < clock_timestamp() - make_interval(secs => v_silent)
-           and coalesce(w.last_seen_at < clock_timestamp() - make_interval(secs => v_silent), true)
-           and w.status <> 'offline'
-           and not exists (select from worker_session s where s.worker_id = w.worker_id
-                and s.beat_at >= clock_timestamp() - make_interval(secs => v_silent))
+         where w.worker_id in (select x.worker_id from worker x
+             where x.listed_at < v_since and coalesce(x.last_seen_at < v_since, true)
+               and x.status <> 'offline'
+               and not exists (select from worker_session s
+                   where s.worker_id = x.worker_id and s.beat_at >= v_since)
+               for no key update skip locked)
         returning w.worker_id
     ), noted as (
         select event_note('worker_updated', 'worker/' || g.worker_id, v_actor,

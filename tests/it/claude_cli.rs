@@ -48,7 +48,7 @@ fn session_of(events: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_goes_through_the_real_cli_and_a_context_goes_on() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     let worker = model.worker(&runtime, "w1", |_| ());
     let api = &runtime.api;
     let (task, result) = run(api, ask("c", "--help is the first word MODE:echo")).await;
@@ -117,7 +117,7 @@ async fn a_prompt_goes_through_the_real_cli_and_a_context_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_is_checked_and_a_tool_makes_its_round() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     let worker = model.worker(&runtime, "w1", |_| ());
     let api = &runtime.api;
     let mut body = ask("c", "as JSON MODE:json");
@@ -154,7 +154,7 @@ async fn json_is_checked_and_a_tool_makes_its_round() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_and_tokens_are_limits_and_a_cancel_ends_every_process() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     let worker = model.worker(&runtime, "w1", |options| options.concurrency = 3);
     let api = &runtime.api;
     let mut late = ask("late", "never done MODE:hang");
@@ -199,7 +199,7 @@ async fn time_and_tokens_are_limits_and_a_cancel_ends_every_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_model_refuses_is_a_failure_and_what_passes_is_waited_for() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     let worker = model.worker(&runtime, "w1", |options| {
         options.concurrency = 4;
         // The CLI's own patience would take minutes.
@@ -229,7 +229,7 @@ async fn what_the_model_refuses_is_a_failure_and_what_passes_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_usage_limit_gives_the_task_back_and_work_resumes_when_it_is_over() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     let worker = model.worker(&runtime, "w1", |options| {
         options.credential = Some("account".to_owned());
         let retries = ("CLAUDE_CODE_MAX_RETRIES".to_owned(), "0".into());
@@ -263,7 +263,7 @@ async fn a_usage_limit_gives_the_task_back_and_work_resumes_when_it_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conversations_stay_apart_fork_and_move() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     let api = &runtime.api;
     let first = model.worker(&runtime, "w1", |options| options.concurrency = 2);
     run(api, ask("c", "the beginning")).await;
@@ -304,7 +304,7 @@ async fn conversations_stay_apart_fork_and_move() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hints_and_agents_reach_the_model_and_nothing_else_does() {
-    let (model, runtime) = (Model::start().await, Runtime::start().await);
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
     std::fs::write(
         model.dir().join("writer.md"),
         "---\ndescription: writes\n---\nYou are WRITER-CANARY.\n",

@@ -8,7 +8,7 @@ use crate::runtime::{Runtime, eventually, task};
 
 /// A service with one worker, whose agent has this manner, and a queued task.
 async fn ready(manner: Manner) -> (Runtime, FakeAgent, String) {
-    let runtime = Runtime::start().await;
+    let runtime = Runtime::behind_nginx().await;
     let agent = FakeAgent::start(&runtime.api.base, manner).await;
     register(&runtime, &agent.url).await;
     let id = runtime.api.submit(task("c")).await;
@@ -154,7 +154,7 @@ async fn a_worker_that_cannot_be_reached_or_may_not_be_is_a_failed_dispatch() {
         "http://10.0.0.1:8001",
         "http://169.254.169.254/",
     ] {
-        let runtime = Runtime::start().await;
+        let runtime = Runtime::behind_nginx().await;
         register(&runtime, url).await;
         let id = runtime.api.submit(task("c")).await;
         let reply = runtime
@@ -211,7 +211,7 @@ async fn a_task_is_dispatched_once_and_only_to_workers_with_an_address() {
     let missing = format!("/llm-tasks/{}/dispatch", uuid::Uuid::new_v4());
     assert_eq!(runtime.api.post_empty(&missing).await.status, 404);
 
-    let other = Runtime::start().await;
+    let other = Runtime::behind_nginx().await;
     register(&other, "").await;
     let id = other.api.submit(task("c")).await;
     let reply = other
@@ -233,12 +233,12 @@ async fn a_task_is_dispatched_once_and_only_to_workers_with_an_address() {
 
 #[tokio::test]
 async fn an_agents_key_goes_only_to_the_address_that_it_was_bound_to() {
-    let (bound, other) = (Runtime::start().await, Runtime::start().await);
+    let (bound, other) = (Runtime::behind_nginx().await, Runtime::behind_nginx().await);
     let agent = FakeAgent::start(&bound.api.base, Manner::Good).await;
     let stranger = FakeAgent::start(&other.api.base, Manner::Good).await;
     for (url, expected) in [(&agent.url, true), (&stranger.url, false)] {
         let key = (agent.url.clone(), "agent-canary".to_owned().into());
-        let runtime = Runtime::start_with(|options| {
+        let runtime = Runtime::behind_nginx_with(|options| {
             options.dispatch.keys = AgentKeys::new(vec![key]).unwrap();
         })
         .await;
@@ -289,7 +289,7 @@ async fn an_agents_health_is_shown() {
 
 #[tokio::test]
 async fn without_an_address_for_callbacks_nothing_is_dispatched() {
-    let runtime = Runtime::start_with(|options| options.dispatch.public_url = None).await;
+    let runtime = Runtime::behind_nginx_with(|options| options.dispatch.public_url = None).await;
     let agent = FakeAgent::start(&runtime.api.base, Manner::Good).await;
     register(&runtime, &agent.url).await;
     let id = runtime.api.submit(task("c")).await;

@@ -49,7 +49,8 @@ fn keyring() -> Keyring {
 
 /// A service that can keep a key and is connected to `fake`.
 async fn connected(fake: &FakeMembridge) -> Runtime {
-    let runtime = Runtime::start_with(|options| options.membridge.keyring = Some(keyring())).await;
+    let runtime =
+        Runtime::behind_nginx_with(|options| options.membridge.keyring = Some(keyring())).await;
     let body = json!({ "membridge_server_url": fake.url, "admin_key": ADMIN_KEY });
     let reply = runtime.api.post("/config", body).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -59,7 +60,8 @@ async fn connected(fake: &FakeMembridge) -> Runtime {
 #[tokio::test]
 async fn the_settings_show_an_address_and_never_the_key() {
     let fake = FakeMembridge::start().await;
-    let runtime = Runtime::start_with(|options| options.membridge.keyring = Some(keyring())).await;
+    let runtime =
+        Runtime::behind_nginx_with(|options| options.membridge.keyring = Some(keyring())).await;
     let empty = json!({
         "membridge_server_url": "", "admin_key_masked": "", "connected": false, "last_test": null,
     });
@@ -124,7 +126,8 @@ async fn a_key_stays_with_its_origin_and_is_forgotten_with_it() {
 
 #[tokio::test]
 async fn settings_that_cannot_be_are_refused_with_their_field() {
-    let runtime = Runtime::start_with(|options| options.membridge.keyring = Some(keyring())).await;
+    let runtime =
+        Runtime::behind_nginx_with(|options| options.membridge.keyring = Some(keyring())).await;
     for url in [
         json!(null),
         json!(3),
@@ -149,7 +152,7 @@ async fn settings_that_cannot_be_are_refused_with_their_field() {
 
 #[tokio::test]
 async fn without_a_way_to_encrypt_it_no_key_is_stored() {
-    let runtime = Runtime::start().await;
+    let runtime = Runtime::behind_nginx().await;
     let body = json!({ "membridge_server_url": "http://127.0.0.1:1", "admin_key": ADMIN_KEY });
     let reply = runtime.api.post("/config", body).await;
     assert_eq!(reply.status, 503, "{reply:?}");
@@ -376,7 +379,7 @@ async fn an_unreachable_membridge_is_502_and_disturbs_nothing() {
 async fn the_configured_address_is_used_until_one_is_stored() {
     let (configured, stored) = (FakeMembridge::start().await, FakeMembridge::start().await);
     let url = configured.url.clone();
-    let runtime = Runtime::start_with(|options| {
+    let runtime = Runtime::behind_nginx_with(|options| {
         options.membridge.keyring = Some(keyring());
         options.membridge.fallback = Some((url, Some(ADMIN_KEY.to_owned().into())));
     })
@@ -396,7 +399,7 @@ async fn a_worker_announces_its_node_and_one_that_is_known_is_content() {
     for status in [201, 409] {
         let fake = FakeMembridge::start().await;
         fake.answer("/agents", Answer::Json(status, json!({})));
-        let runtime = Runtime::start().await;
+        let runtime = Runtime::behind_nginx().await;
         let mut options = bloom_runtime::worker::Options::new(&runtime.api.base, "node-7", "true");
         options.api_key = Some(crate::runtime::KEY.to_owned().into());
         options.announcement = Some(bloom_runtime::worker::announce::Announcement {

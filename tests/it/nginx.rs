@@ -1,88 +1,10 @@
 //! The service behind a real nginx with the configuration that is shipped.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::runtime::{Api, KEY, Runtime, eventually, task};
-
-/// nginx in front of a service; ends when dropped.
-struct Nginx {
-    api: Api,
-    dir: PathBuf,
-    child: Child,
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        // SIGQUIT would wait for requests.
-        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        drop(self.child.wait());
-        drop(std::fs::remove_dir_all(&self.dir));
-    }
-}
-
-impl Nginx {
-    /// The shipped file, with only the two addresses changed.
-    async fn start(runtime: &Runtime) -> Self {
-        let dir = std::env::temp_dir().join(format!("bloom-nginx-{}", Uuid::new_v4()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let port = {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap().port()
-        };
-        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/bloom.conf");
-        let shipped = std::fs::read_to_string(shipped).unwrap();
-        let address = runtime.api.base.strip_prefix("http://").unwrap();
-        let bloom = shipped
-            .replace("server 127.0.0.1:5000;", &format!("server {address};"))
-            .replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
-        assert_ne!(bloom, shipped);
-        std::fs::write(dir.join("bloom.conf"), bloom).unwrap();
-        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {}/{name};", dir.display()))
-            .join("\n");
-        let wrapper = format!(
-            "daemon off; pid {0}/pid; error_log {0}/error.log;\nevents {{}}\n\
-             http {{\naccess_log off;\n{paths}\ninclude {0}/bloom.conf;\n}}\n",
-            dir.display()
-        );
-        std::fs::write(dir.join("nginx.conf"), wrapper).unwrap();
-        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
-            .into_iter()
-            .find(|path| std::path::Path::new(path).exists())
-            .expect("nginx is installed");
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(dir.join("nginx.conf"))
-            .arg("-p")
-            .arg(&dir)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let api = Api::new(&format!("http://127.0.0.1:{port}"), Some(KEY));
-        let nginx = Self { api, dir, child };
-        eventually("nginx answers", async || {
-            let request = nginx.api.request(reqwest::Method::GET, "/health");
-            nginx
-                .api
-                .try_send(request)
-                .await
-                .ok()
-                .filter(|reply| reply.status == 200)
-        })
-        .await;
-        nginx
-    }
-
-    fn reload(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
-    }
-}
+use crate::runtime::front::Nginx;
+use crate::runtime::{Api, Runtime, eventually, task};
 
 async fn pull(api: &Api, session: Uuid, wait: u32) -> Vec<Value> {
     let ask = json!({
@@ -96,7 +18,7 @@ async fn pull(api: &Api, session: Uuid, wait: u32) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_life_of_a_task_goes_through_nginx() {
     let runtime = Runtime::start().await;
-    let nginx = Nginx::start(&runtime).await;
+    let nginx = Nginx::start(&runtime.api.base).await;
     let api = &nginx.api;
     api.register("w", 2).await;
     let session = Uuid::new_v4();
@@ -139,7 +61,7 @@ async fn the_life_of_a_task_goes_through_nginx() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_is_too_large_is_told_so_and_keeps_its_lease() {
     let runtime = Runtime::start().await;
-    let nginx = Nginx::start(&runtime).await;
+    let nginx = Nginx::start(&runtime.api.base).await;
     let api = &nginx.api;
     api.register("w", 1).await;
     let id = api.submit(task("c")).await;
@@ -163,7 +85,7 @@ async fn a_result_that_is_too_large_is_told_so_and_keeps_its_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_clients_claim_in_headers_has_no_effect() {
     let runtime = Runtime::start().await;
-    let nginx = Nginx::start(&runtime).await;
+    let nginx = Nginx::start(&runtime.api.base).await;
     let request = nginx
         .api
         .request(reqwest::Method::POST, "/llm-tasks")
@@ -191,7 +113,7 @@ async fn what_clients_claim_in_headers_has_no_effect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_in_the_middle_of_a_wait_loses_no_task() {
     let mut runtime = Runtime::start().await;
-    let nginx = Nginx::start(&runtime).await;
+    let nginx = Nginx::start(&runtime.api.base).await;
     let api = &nginx.api;
     api.register("w", 1).await;
     let session = Uuid::new_v4();

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod entity;
+pub mod front;
 pub mod process;
 
 use std::time::Duration;
@@ -92,6 +93,8 @@ pub struct Runtime {
     running: JoinHandle<anyhow::Result<()>>,
     /// Its own database, unless it was started on another's; dropped after the service.
     pub db: Option<TestDb>,
+    /// What stands before it.
+    pub front: Option<front::Nginx>,
 }
 
 impl Drop for Runtime {
@@ -129,6 +132,7 @@ impl Runtime {
             shutdown,
             running,
             db: None,
+            front: None,
         }
     }
 

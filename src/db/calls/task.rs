@@ -194,6 +194,12 @@ pub async fn task_get_through(db: &Db, lane: Lane, id: Uuid) -> Result<Task> {
     Ok(Task::from(&row))
 }
 
+/// The status alone of a task, by `bloom.task_get`.
+pub async fn task_status(db: &Db, id: Uuid) -> Result<String> {
+    let sql = "select status from bloom.task_get($1)";
+    Ok(db.call_one(Lane::General, sql, &[&id]).await?.get(0))
+}
+
 /// Which tasks [`task_list`] shows.
 #[derive(Debug, Default, Clone)]
 pub struct TaskFilter {

@@ -119,7 +119,7 @@ pub async fn worker_list(db: &Db) -> Result<Vec<Worker>> {
 }
 
 /// `bloom.worker_sync`: `agents` as the verb describes; answers `{listed, created, changed, vanished,
-/// skipped: [{index, error}]}`.
+/// skipped: [{index, name, error}]}`.
 pub async fn worker_sync(db: &Db, agents: &Value, actor: Actor<'_>) -> Result<Value> {
     let sql = "select bloom.worker_sync($1, $2)";
     Ok(db

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::leases::{OFFERED, ROUTER};
+use super::leases::{OFFERED, ROUTER, explained};
 use super::{App, refuse_while_stopping, task_id};
 use crate::db::calls::lease::{Grant, lease_task};
 use crate::db::calls::task::task_get;
@@ -77,7 +77,10 @@ async fn assign(app: &App, id: Uuid, worker: Option<String>) -> Result<(Grant, S
     }
     // Also with an empty list: the verb knows whether the task could be leased at all.
     let offered: Vec<_> = reachable.iter().map(|worker| worker.id.as_str()).collect();
-    let grant = lease_task(&app.db, id, &offered, ttl, ROUTER).await?;
+    let grant = match lease_task(&app.db, id, &offered, ttl, ROUTER).await {
+        Err(refusal) if worker.is_none() => return Err(explained(app, id, refusal).await),
+        answer => answer?,
+    };
     let chosen = reachable
         .into_iter()
         .find(|worker| worker.id == grant.worker_id);

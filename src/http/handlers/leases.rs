@@ -10,7 +10,7 @@ use crate::db::Lane;
 use crate::db::calls::VerbOptions;
 use crate::db::calls::artifact::Artifact;
 use crate::db::calls::lease::{self, Grant};
-use crate::db::calls::task::{TaskResult, task_get, task_get_through};
+use crate::db::calls::task::{TaskResult, task_explain, task_get, task_get_through};
 use crate::db::calls::worker::worker_get;
 use crate::error::{Error, Kind, Result};
 use crate::http::validate::{Form, parse_uuid};
@@ -72,10 +72,36 @@ async fn assign(app: &App, id: Uuid, ttl: i32) -> Result<Grant> {
             Err(Error::Refused {
                 kind: Kind::Busy, ..
             }) if !is_last => app.fleet.forget().await,
-            answer => return answer,
+            Err(refusal) => return Err(explained(app, id, refusal).await),
+            granted => return granted,
         }
     }
     Err(Error::internal("a lease was neither granted nor refused"))
+}
+
+/// That nobody could be picked, with the reason and the sentence of the explanation.
+pub async fn explained(app: &App, id: Uuid, refusal: Error) -> Error {
+    match refusal {
+        Error::Refused {
+            kind,
+            code,
+            message,
+            mut detail,
+        } if code == "no_available_worker" => {
+            if let Ok(mut why) = task_explain(&app.db, id).await {
+                let members =
+                    ["reason", "sentence"].map(|name| (name.to_owned(), why[name].take()));
+                detail.extend(members);
+            }
+            Error::Refused {
+                kind,
+                code,
+                message,
+                detail,
+            }
+        }
+        other => other,
+    }
 }
 
 /// `GET /leases`.

@@ -78,19 +78,24 @@ async fn wait_for_work(app: &App, ask: &NextRequest, wait: Duration) -> Result<V
     loop {
         waiter.begin();
         let grants = lease_next(&app.db, ask, &ask.worker_id).await?;
-        let found = lanes(&grants);
-        if woken && grants.is_empty() {
-            waiter.settle(why_nothing(app, &interest).await?);
+        let limited = if grants.is_empty() {
+            limited_for(app, &ask.worker_id).await?
         } else {
-            waiter.settle(Found::Tasks(&found));
-        }
+            None
+        };
+        let found = lanes(&grants);
+        waiter.settle(if limited.is_some() {
+            // Work is for others until the limit ends.
+            Found::NoRoom
+        } else if woken && grants.is_empty() {
+            why_nothing(app, &interest).await?
+        } else {
+            Found::Tasks(&found)
+        });
         if !grants.is_empty() {
             return Ok(grants);
         }
-        let look_at = match limited_for(app, &ask.worker_id).await? {
-            Some(left) => deadline.min(Instant::now() + left),
-            None => deadline,
-        };
+        let look_at = limited.map_or(deadline, |left| deadline.min(Instant::now() + left));
         woken = match waiter.wait(look_at).await {
             Woken::Work => true,
             Woken::TimedOut if look_at < deadline => false,

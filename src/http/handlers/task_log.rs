@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::{App, task_id};
 use crate::db::calls::VerbOptions;
-use crate::db::calls::task::task_get;
+use crate::db::calls::task::task_status;
 use crate::db::calls::task_log::{Piece, task_log_append, task_log_read};
 use crate::error::{Error, Kind, Result};
 use crate::http::validate::Form;
 use crate::http::{Request, Response};
 
-/// The longest piece, in characters; the verb counts bytes.
+/// The longest piece, in characters, as in the verb.
 const PIECE_MAX: usize = 64 << 10;
 /// The largest position.
 const POSITION_MAX: i64 = 1 << 40;
@@ -83,7 +83,7 @@ pub async fn read(app: Arc<App>, request: Request) -> Result<Response> {
 }
 
 async fn is_over(app: &App, id: Uuid) -> Result<bool> {
-    let status = task_get(&app.db, id).await?.status;
+    let status = task_status(&app.db, id).await?;
     Ok(matches!(
         status.as_str(),
         "completed" | "dead" | "cancelled"
