@@ -1,5 +1,6 @@
 //! A stand-in for the model behind the Claude CLI: a server on loopback that answers
-//! `POST /v1/messages` as the real one does, as a stream of events, without a model.
+//! `POST /v1/messages` as the real one does, as a stream of events or, where none is asked for, as
+//! one object; without a model.
 //!
 //! It lets the unmodified CLI run where there is no account and no network: in demos and in tests.
 //! An answer says how many messages it was sent and repeats the last one, so that it shows whether
@@ -26,6 +27,9 @@ use tokio::task::JoinSet;
 const MAX_BODY: usize = 32 << 20;
 /// How long a very long answer is, in bytes.
 const LONG: usize = 1 << 20;
+/// In how many pieces a slow answer comes, and the pause before each.
+const SLOW_PIECES: usize = 16;
+const SLOW_PAUSE: Duration = Duration::from_millis(100);
 /// How much of the last message an answer repeats, in characters.
 const ECHO: usize = 200;
 
@@ -42,6 +46,10 @@ pub enum Mode {
     Tool,
     /// Asks for a tool again and again.
     Loop,
+    /// Answers in pieces, over about two seconds.
+    Slow,
+    /// Breaks streams off, and answers in one piece when asked for that.
+    Plain,
     /// Begins to answer and never ends.
     Hang,
     /// Begins to answer and breaks the connection.
@@ -72,6 +80,8 @@ impl Mode {
             Some("json") => Self::Json,
             Some("tool") => Self::Tool,
             Some("loop") => Self::Loop,
+            Some("slow") => Self::Slow,
+            Some("plain") => Self::Plain,
             Some("hang") => Self::Hang,
             Some("drop") => Self::Drop,
             Some("busy") => Self::Busy,
@@ -169,7 +179,8 @@ async fn answer(record: &Record, request: Request<Incoming>) -> Response<Body> {
             let text = format!("Claude AI usage limit reached|{}", record.limited_until());
             error(429, "rate_limit_error", &text)
         }
-        mode => stream(&asked, &said, mode),
+        mode if asked["stream"] == true => stream(&Said::new(&asked, &said, mode), mode),
+        mode => plain(&Said::new(&asked, &said, mode), mode),
     }
 }
 
@@ -198,78 +209,172 @@ fn newest(messages: &Value) -> String {
     said.find(|text| !text.is_empty()).unwrap_or_default()
 }
 
-fn stream(asked: &Value, said: &str, mode: Mode) -> Response<Body> {
-    let messages = asked["messages"].as_array().map_or(0, Vec::len);
-    let has_answer = asked["messages"].to_string().contains("\"tool_result\"");
-    let wants_tool = mode == Mode::Loop || (mode == Mode::Tool && !has_answer);
-    let mut events = vec![json!({"type": "message_start", "message": {
-        "id": format!("msg_{messages}"), "type": "message", "role": "assistant",
-        "model": asked["model"], "content": [], "stop_reason": null, "stop_sequence": null,
-        "usage": {"input_tokens": 11, "cache_creation_input_tokens": 3,
-            "cache_read_input_tokens": 5, "output_tokens": 1},
-    }})];
-    let (block, delta, reason) = if wants_tool {
-        let input = json!({"command": "echo tool-$((6*7))", "description": "count"}).to_string();
-        (
-            json!({"type": "tool_use", "id": format!("toolu_{messages}"), "name": "Bash",
-                "input": {}}),
-            json!({"type": "input_json_delta", "partial_json": input}),
-            "tool_use",
-        )
-    } else {
+/// What the model says.
+struct Said {
+    id: String,
+    model: Value,
+    /// A text, or else the input of a tool.
+    text: String,
+    tool: Option<String>,
+}
+
+impl Said {
+    fn new(asked: &Value, said: &str, mode: Mode) -> Self {
+        let messages = asked["messages"].as_array().map_or(0, Vec::len);
+        let has_answer = asked["messages"].to_string().contains("\"tool_result\"");
+        let wants_tool = mode == Mode::Loop || (mode == Mode::Tool && !has_answer);
         let tail: String = said.chars().rev().take(ECHO).collect();
         let tail: String = tail.chars().rev().collect();
         let text = match mode {
+            _ if wants_tool => {
+                json!({"command": "echo tool-$((6*7))", "description": "count"}).to_string()
+            }
             Mode::Long => format!("n={messages} {}", "long ".repeat(LONG / 5)),
             Mode::Json => format!("```json\n{{\"messages\": {messages}}}\n```"),
             _ => format!("n={messages} echo: {tail}"),
         };
-        (
-            json!({"type": "text", "text": ""}),
-            json!({"type": "text_delta", "text": text}),
-            "end_turn",
-        )
-    };
-    events.push(json!({"type": "content_block_start", "index": 0, "content_block": block}));
-    events.push(json!({"type": "content_block_delta", "index": 0, "delta": delta}));
-    if !matches!(mode, Mode::Hang | Mode::Drop) {
-        events.push(json!({"type": "content_block_stop", "index": 0}));
-        events.push(json!({"type": "message_delta",
-            "delta": {"stop_reason": reason, "stop_sequence": null},
-            "usage": {"output_tokens": 7}}));
-        events.push(json!({"type": "message_stop"}));
+        Self {
+            id: format!("msg_{messages}"),
+            model: asked["model"].clone(),
+            text,
+            tool: wants_tool.then(|| format!("toolu_{messages}")),
+        }
     }
-    let lines = events.into_iter().map(|event| {
-        let kind = event["type"].as_str().unwrap_or_default().to_owned();
-        Ok(Frame::data(Bytes::from(format!(
-            "event: {kind}\ndata: {event}\n\n"
-        ))))
+
+    fn stop_reason(&self) -> &'static str {
+        if self.tool.is_some() {
+            "tool_use"
+        } else {
+            "end_turn"
+        }
+    }
+
+    fn message(&self, content: &Value, stop_reason: &Value, output_tokens: u32) -> Value {
+        json!({
+            "id": self.id, "type": "message", "role": "assistant", "model": self.model,
+            "content": content, "stop_reason": stop_reason, "stop_sequence": null,
+            "usage": {"input_tokens": 11, "cache_creation_input_tokens": 3,
+                "cache_read_input_tokens": 5, "output_tokens": output_tokens},
+        })
+    }
+
+    /// Its one block, with this content.
+    fn block(&self, text: &str, input: &Value) -> Value {
+        match &self.tool {
+            Some(id) => json!({"type": "tool_use", "id": id, "name": "Bash", "input": input}),
+            None => json!({"type": "text", "text": text}),
+        }
+    }
+
+    fn delta(&self, piece: &str) -> Value {
+        let delta = match &self.tool {
+            Some(_) => json!({"type": "input_json_delta", "partial_json": piece}),
+            None => json!({"type": "text_delta", "text": piece}),
+        };
+        json!({"type": "content_block_delta", "index": 0, "delta": delta})
+    }
+
+    /// The events of a stream, up to where this mode ends it.
+    fn events(&self, mode: Mode) -> Vec<Value> {
+        let begun = self.message(&json!([]), &Value::Null, 1);
+        let mut events = vec![
+            json!({"type": "message_start", "message": begun}),
+            json!({"type": "content_block_start", "index": 0,
+                "content_block": self.block("", &json!({}))}),
+        ];
+        let size = if mode == Mode::Slow {
+            self.text.chars().count().div_ceil(SLOW_PIECES).max(1)
+        } else {
+            usize::MAX
+        };
+        let letters: Vec<char> = self.text.chars().collect();
+        let pieces = letters.chunks(size).map(String::from_iter);
+        events.extend(pieces.map(|piece| self.delta(&piece)));
+        if !matches!(mode, Mode::Hang | Mode::Drop | Mode::Plain) {
+            events.push(json!({"type": "content_block_stop", "index": 0}));
+            events.push(json!({"type": "message_delta",
+                "delta": {"stop_reason": self.stop_reason(), "stop_sequence": null},
+                "usage": {"output_tokens": 7}}));
+            events.push(json!({"type": "message_stop"}));
+        }
+        events
+    }
+}
+
+fn stream(said: &Said, mode: Mode) -> Response<Body> {
+    let pause = match mode {
+        Mode::Slow => SLOW_PAUSE,
+        _ => Duration::ZERO,
+    };
+    let lines = futures_util::stream::iter(said.events(mode)).then(move |event| async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        let kind = event["type"].as_str().unwrap_or_default();
+        let line = format!("event: {kind}\ndata: {event}\n\n");
+        Ok(Frame::data(Bytes::from(line)))
+    });
+    let rest = futures_util::stream::once(end(mode));
+    let frames = lines.chain(rest.filter_map(std::future::ready));
+    answered(
+        200,
+        "text/event-stream",
+        BodyExt::boxed(StreamBody::new(frames)),
+    )
+}
+
+/// What comes instead of an end, if anything does.
+async fn end(mode: Mode) -> Option<std::io::Result<Frame<Bytes>>> {
+    match mode {
+        Mode::Hang => std::future::pending().await,
+        Mode::Drop | Mode::Plain => {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Some(Err(std::io::Error::other("broken off on purpose")))
+        }
+        _ => None,
+    }
+}
+
+/// The answer in one piece.
+fn plain(said: &Said, mode: Mode) -> Response<Body> {
+    let input = serde_json::from_str(&said.text).unwrap_or_default();
+    let content = json!([said.block(&said.text, &input)]);
+    let message = said.message(&content, &json!(said.stop_reason()), 7);
+    let text = Bytes::from(message.to_string());
+    let cut = match mode {
+        Mode::Hang | Mode::Drop => text.slice(..text.len() / 2),
+        _ => text,
+    };
+    let first = futures_util::stream::once(async move {
+        if mode == Mode::Slow {
+            tokio::time::sleep(SLOW_PAUSE * 20).await;
+        }
+        Ok(Frame::data(cut))
     });
     let rest = futures_util::stream::once(async move {
         match mode {
-            Mode::Hang => std::future::pending().await,
-            Mode::Drop => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                Some(Err(std::io::Error::other("broken off on purpose")))
-            }
+            Mode::Hang | Mode::Drop => end(mode).await,
             _ => None,
         }
     });
-    let frames = futures_util::stream::iter(lines).chain(rest.filter_map(std::future::ready));
-    let mut response = Response::new(BodyExt::boxed(StreamBody::new(frames)));
-    let kind = hyper::header::HeaderValue::from_static("text/event-stream");
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, kind);
-    response
+    let frames = first.chain(rest.filter_map(std::future::ready));
+    answered(
+        200,
+        "application/json",
+        BodyExt::boxed(StreamBody::new(frames)),
+    )
 }
 
 fn error(status: u16, kind: &str, message: &str) -> Response<Body> {
     let body = json!({"type": "error", "error": {"type": kind, "message": message}}).to_string();
     let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
-    let mut response = Response::new(BodyExt::boxed(body));
+    answered(status, "application/json", BodyExt::boxed(body))
+}
+
+fn answered(status: u16, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
-    let kind = hyper::header::HeaderValue::from_static("application/json");
+    let kind = hyper::header::HeaderValue::from_static(kind);
     response
         .headers_mut()
         .insert(hyper::header::CONTENT_TYPE, kind);

@@ -344,3 +344,29 @@ async fn hints_and_agents_reach_the_model_and_nothing_else_does() {
     );
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_in_pieces_and_answers_in_one_piece_are_taken() {
+    let (model, runtime) = (Model::start().await, Runtime::behind_nginx().await);
+    let worker = model.worker(&runtime, "w1", |options| options.concurrency = 2);
+    let api = &runtime.api;
+    let (slow, plain) = tokio::join!(
+        run(api, ask("a", "no hurry MODE:slow")),
+        run(api, ask("b", "no stream MODE:plain")),
+    );
+    for ((task, result), said) in [(slow, "no hurry"), (plain, "no stream")] {
+        assert_eq!(task["status"], "completed", "{result}");
+        assert!(
+            result["output"].as_str().unwrap().contains(said),
+            "{result}"
+        );
+    }
+    let asked = model.record.requests();
+    let is_plain =
+        |asked: &&Value| asked["stream"] != true && asked.to_string().contains("no stream");
+    assert!(
+        asked.iter().any(|asked| is_plain(&asked)),
+        "the CLI asked for one piece"
+    );
+    worker.stop().await;
+}

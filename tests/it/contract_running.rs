@@ -134,6 +134,9 @@ async fn a_usage_limit_burns_no_attempt_and_rests_the_credential_for_the_whole_f
     assert!(explained.text.contains("shared"), "{explained:?}");
     let refused = api.post(&format!("/llm-tasks/{id}/lease"), json!({})).await;
     assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.body["reason"], "credential_exhausted");
+    let sentence = refused.body["sentence"].as_str().unwrap();
+    assert!(sentence.contains("Credential shared"), "{sentence}");
     let audit = api.get("/audit").await.body;
     assert_eq!(audit[0]["action"], "credential_exhausted", "{audit}");
     assert_eq!(
@@ -379,6 +382,31 @@ async fn a_live_log_is_capped() {
     let more = json!({ "lease_id": grant["lease"]["id"], "offset": capped, "text": "more" });
     let reply = api.post(&path, more).await;
     assert_eq!(reply.body, json!({ "next_offset": capped, "capped": true }));
+
+    // Characters stay whole: at the cap, and where a piece is sent again.
+    let id = api.submit(task("d")).await;
+    let path = format!("/llm-tasks/{id}/log");
+    let grant = take(api, "a").await;
+    let lease = &grant["lease"]["id"];
+    let say = async |offset: u64, text: String| {
+        let piece = json!({ "lease_id": lease, "offset": offset, "text": text });
+        api.post(&path, piece).await
+    };
+    let reply = say(0, "ї".to_owned()).await;
+    assert_eq!(reply.body["next_offset"], 2);
+    let within = say(1, "їїї".to_owned()).await;
+    assert_eq!(within.status, 400, "{within:?}");
+    let fields = &within.body["error"]["fieldErrors"];
+    assert!(fields["position"].is_array(), "{within:?}");
+    let (mut offset, mut is_full) = (2, false);
+    while !is_full {
+        let reply = say(offset, "€".repeat(64 << 10)).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        offset = reply.body["next_offset"].as_u64().unwrap();
+        is_full = reply.body["capped"] == true;
+    }
+    // 2 + 3n bytes.
+    assert_eq!(offset, 1_048_574);
 }
 
 #[tokio::test]

@@ -193,6 +193,32 @@ async fn a_dispatch_whose_client_went_away_still_ends_properly() {
 }
 
 #[tokio::test]
+async fn a_dispatched_task_may_take_an_hour() {
+    let (runtime, agent, _) = ready(Manner::Good).await;
+    agent.gate.forget_permits(usize::MAX);
+    let mut long = task("long");
+    long["policy"] = json!({ "timeout_sec": 3600 });
+    let id = runtime.api.submit(long).await;
+    let dispatching = tokio::spawn({
+        let (api, path) = (runtime.api.clone(), format!("/llm-tasks/{id}/dispatch"));
+        async move { api.post_empty(&path).await }
+    });
+    runtime.api.until_status(&id, "running").await;
+    // As if the agent's one heartbeat had been an hour ago.
+    let client = runtime.db().connect().await;
+    let hour = format!(
+        "update bloom_private.lease
+            set expires_at = expires_at - interval '3600 s', running_at = running_at - interval '3600 s'
+          where task_id = '{id}' returning expires_at > clock_timestamp()"
+    );
+    assert_eq!(crate::sql_kit::one(&client, &hour).await, "t");
+    crate::sql_kit::run(&client, "select bloom.lease_expire(1000)").await;
+    agent.gate.add_permits(1);
+    assert_eq!(dispatching.await.unwrap().status, 200);
+    assert_eq!(runtime.api.task(&id).await["status"], "completed");
+}
+
+#[tokio::test]
 async fn a_task_is_dispatched_once_and_only_to_workers_with_an_address() {
     let (runtime, agent, id) = ready(Manner::Good).await;
     agent.gate.forget_permits(usize::MAX);

@@ -20,6 +20,10 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// A body that never ends.
     Endless,
+    /// A body that comes byte by byte, for ever.
+    Drip,
+    /// Nothing after the head.
+    Stall,
 }
 
 /// One request as it came.
@@ -156,7 +160,8 @@ async fn serve(
         ))
     };
     let missing = Answer::Json(404, json!({"detail": "Not Found"}));
-    match answer.unwrap_or(missing) {
+    let answer = answer.unwrap_or(missing);
+    match &answer {
         Answer::Json(status, body) => {
             let body = body.to_string();
             let head = format!(
@@ -167,11 +172,31 @@ async fn serve(
             drop(stream.write_all(head.as_bytes()).await);
             drop(stream.write_all(body.as_bytes()).await);
         }
-        Answer::Raw(bytes) => drop(stream.write_all(&bytes).await),
+        Answer::Raw(bytes) => drop(stream.write_all(bytes).await),
         Answer::Endless => {
             let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[";
             drop(stream.write_all(head).await);
             while stream.write_all(&[b' '; 8192]).await.is_ok() {}
+        }
+        Answer::Drip | Answer::Stall => {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[";
+            drop(stream.write_all(head).await);
+            let mut end = [0];
+            loop {
+                let drop_of = if matches!(answer, Answer::Drip) {
+                    &b" "[..]
+                } else {
+                    b""
+                };
+                if stream.write_all(drop_of).await.is_err() {
+                    return;
+                }
+                let pause = std::time::Duration::from_millis(100);
+                // Until the other side has had enough.
+                if let Ok(Ok(0)) = tokio::time::timeout(pause, stream.read(&mut end)).await {
+                    return;
+                }
+            }
         }
     }
 }

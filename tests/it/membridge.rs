@@ -1,6 +1,7 @@
 //! The connection to Membridge: settings, proxy and sync, with one that answers as it should and
 //! one that does not.
 
+mod slow;
 mod sync;
 
 use std::path::PathBuf;
@@ -181,6 +182,9 @@ async fn a_lost_encryption_key_is_a_clear_error_and_no_crash() {
     let reply = get(&runtime, "/projects").await;
     assert_eq!(reply.status, 502, "{reply:?}");
     assert!(reply.text.contains("cannot be read"), "{reply:?}");
+    let health = runtime.api.get("/health").await.body;
+    let told = health["membridge"]["lastError"].as_str().unwrap();
+    assert!(told.contains("cannot be read"), "{told}");
     assert_eq!(runtime.api.post("/llm-tasks", task("c")).await.status, 201);
 }
 

@@ -130,3 +130,28 @@ async fn a_listed_worker_that_vanished_goes_offline_and_comes_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_worker_that_somebody_holds_keeps_no_other_from_being_taken_over() {
+    let fake = FakeMembridge::start().await;
+    fake.agents(json!([{"name": "held", "status": "online"}]));
+    let runtime = connected(&fake).await;
+    eventually("it is there", async || worker(&runtime, "held").await).await;
+    let client = runtime.db().connect().await;
+    column(
+        &client,
+        "begin; select worker_id from bloom_private.worker where worker_id = 'held' for update",
+    )
+    .await;
+    fake.agents(json!([{"name": "held", "status": "offline"}, {"name": "other"}]));
+    eventually("the other is there", async || {
+        worker(&runtime, "other").await
+    })
+    .await;
+    assert_eq!(worker(&runtime, "held").await.unwrap()["status"], "online");
+    column(&client, "commit").await;
+    eventually("it is offline", async || {
+        (worker(&runtime, "held").await?["status"] == "offline").then_some(())
+    })
+    .await;
+}
