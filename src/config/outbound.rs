@@ -50,8 +50,10 @@ pub struct OutboundArgs {
     #[arg(long, value_name = "URL", env = "BLOOM_PUBLIC_URL")]
     pub public_url: Option<String>,
 
-    /// Key of an agent as ADDRESS=FILE, sent to that address only. May be given several times.
-    #[arg(long, value_name = "ADDRESS=FILE", value_parser = agent_key)]
+    /// Key of an agent as ADDRESS=FILE, sent to that address only. May be given several
+    /// times, or separated by commas.
+    #[arg(long, value_name = "ADDRESS=FILE", env = "BLOOM_AGENT_KEYS", value_delimiter = ',',
+        value_parser = agent_key)]
     pub agent_key: Vec<(String, PathBuf)>,
 }
 

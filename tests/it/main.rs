@@ -7,6 +7,7 @@
 )]
 
 mod batching;
+mod canaries;
 mod claude_cli;
 mod claude_fake;
 mod claude_kit;
@@ -48,6 +49,7 @@ mod model;
 mod nginx;
 mod outage;
 mod pg;
+mod plain_user;
 mod pool;
 mod races;
 mod readme;

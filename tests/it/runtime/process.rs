@@ -75,8 +75,17 @@ impl Process {
     }
 
     fn start(scratch: &Scratch, arguments: &[&str], key: Option<&str>) -> Self {
+        Self::start_by(bloom(), scratch, arguments, key)
+    }
+
+    /// The same with a prepared command line.
+    pub fn start_by(
+        mut command: Command,
+        scratch: &Scratch,
+        arguments: &[&str],
+        key: Option<&str>,
+    ) -> Self {
         let log = scratch.path().join(format!("{}.log", uuid::Uuid::new_v4()));
-        let mut command = bloom();
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments);
