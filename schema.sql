@@ -137,7 +137,34 @@ create type bloom_private.completion as (
     actor text,
     digest bytea,
     artifact_id uuid,
-    at timestamptz
+    at timestamptz,
+    error jsonb
+);
+
+-- A worker's request for work, and what is known of its worker.
+create type bloom_private.lease_request as (
+    worker_id text,
+    session_id uuid,
+    max_tasks integer,
+    ttl_seconds integer,
+    request_id uuid,
+    queues text[],
+    actor text,
+    labels text[],
+    is_open boolean,
+    error jsonb
+);
+
+-- Requests for work that are being served: how many more tasks each wants, for how many its worker
+-- has room (at the first request of each worker, which is its leader), and the tasks that they got,
+-- each with the number of its request.
+create type bloom_private.claim as (
+    asked bloom_private.lease_request[],
+    wants integer[],
+    leaders integer[],
+    rooms integer[],
+    tasks uuid[],
+    owners integer[]
 );
 
 -- States ----------------------------------------------------------------------------------------

@@ -11,10 +11,12 @@ to bloom_producer;
 
 grant execute on function
     bloom.worker_register(text, jsonb), bloom.worker_beat(text, uuid, jsonb, jsonb),
-    bloom.lease_next(text, uuid, integer, integer, jsonb),
+    bloom.lease_next(text, uuid, integer, integer, jsonb), bloom.lease_next_many(jsonb),
     bloom.lease_start(uuid, uuid, jsonb), bloom.lease_heartbeat(uuid, uuid, jsonb),
     bloom.lease_extend(uuid, uuid, integer, jsonb),
-    bloom.lease_complete(uuid, uuid, text, text, jsonb), bloom.lease_release(uuid, uuid, jsonb),
+    bloom.lease_complete(uuid, uuid, text, text, jsonb),
+    bloom.lease_complete_many(uuid[], uuid[], text[], text[], jsonb),
+    bloom.lease_release(uuid, uuid, jsonb),
     bloom.task_log_append(uuid, uuid, bigint, text, jsonb)
 to bloom_worker;
 

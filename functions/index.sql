@@ -55,7 +55,6 @@
 \ir _internal/conversation_shown.sql
 \ir _internal/conversation_store.sql
 \ir _internal/lease_grants.sql
-\ir _internal/lease_requested.sql
 \ir _internal/lease_take.sql
 \ir _internal/queue_room.sql
 \ir _internal/lanes_open.sql
@@ -64,10 +63,18 @@
 \ir _internal/credential_exhaust.sql
 \ir _internal/limit_read.sql
 \ir _internal/worker_is_live.sql
-\ir _internal/claim_lane.sql
-\ir _internal/claim_own.sql
 \ir _internal/session_touch.sql
-\ir _internal/worker_ready.sql
+\ir _internal/lease_request_read.sql
+\ir _internal/lease_request_try.sql
+\ir _internal/lease_requests_admit.sql
+\ir _internal/leases_requested.sql
+\ir _internal/claim_rooms.sql
+\ir _internal/lane_heads.sql
+\ir _internal/claim_take.sql
+\ir _internal/claim_twins.sql
+\ir _internal/claim_own.sql
+\ir _internal/claim_lane.sql
+\ir _internal/leases_serve.sql
 \ir _internal/worker_reserve.sql
 \ir _internal/ready_refuse.sql
 \ir _internal/slots_free.sql
@@ -80,7 +87,9 @@
 \ir _internal/stopped_read.sql
 \ir _internal/completion_read.sql
 \ir _internal/completion_replay.sql
-\ir _internal/completion_store.sql
+\ir _internal/completion_try.sql
+\ir _internal/replay_try.sql
+\ir _internal/completions_store.sql
 
 -- Group: Workers
 \ir _internal/worker_rows.sql
@@ -122,12 +131,14 @@
 
 -- Group: Verbs: leases
 \ir lease/lease_next.sql
+\ir lease/lease_next_many.sql
 \ir lease/lease_task.sql
 \ir lease/lease_heartbeat.sql
 \ir lease/lease_start.sql
 \ir lease/lease_extend.sql
 \ir lease/lease_check.sql
 \ir lease/lease_complete.sql
+\ir lease/lease_complete_many.sql
 \ir lease/lease_release.sql
 \ir lease/lease_overdue.sql
 \ir lease/lease_expire.sql

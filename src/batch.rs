@@ -9,12 +9,14 @@
 //! - A call that cannot be done fails alone. A flight that failed because of one of its calls was
 //!   rolled back; all of its calls are then made one by one.
 //! - Whoever stops waiting before the flight leaves takes the call along. Afterwards the call is
-//!   carried out, and nobody is told.
+//!   carried out, and the kind of call may undo what nobody waits for ([`Route::lost`]).
 //! - Callers take turns: a flight takes one call of each, then a second one, and so on. Somebody
 //!   who sends a thousand does not keep the others waiting for all of them.
 //! - Only so many calls, and so many bytes of them, may wait; whoever comes then is told to come
 //!   again later.
 
+pub mod complete;
+pub mod lease;
 mod queue;
 pub mod submit;
 
@@ -67,6 +69,11 @@ pub trait Route: Send + Sync + 'static {
         &self,
         calls: &[Self::Call],
     ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
+
+    /// What to do about an answer for which nobody waits any more.
+    fn lost(&self, _answer: Self::Answer) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Brings calls of one kind together. Cheap to clone.
@@ -176,7 +183,7 @@ impl<R: Route> Shared<R> {
             .map(|entry| (entry.call, entry.answer))
             .unzip();
         match self.route.fly(&calls).await {
-            Ok(answers) => deliver(seats, answers),
+            Ok(answers) => self.deliver(seats, answers).await,
             Err(error) if calls.len() > 1 && is_undone(&error) => {
                 warn!(calls = calls.len(), error = %error.chain(), "a batch failed; one by one now");
                 self.fly_alone(calls, seats).await;
@@ -189,6 +196,21 @@ impl<R: Route> Shared<R> {
                     drop(seat.send(Err(error)));
                 }
             }
+        }
+    }
+
+    /// A seat without an answer is dropped, and its caller hears that the outcome is unknown.
+    async fn deliver(
+        &self,
+        seats: Vec<oneshot::Sender<Result<R::Answer>>>,
+        answers: Vec<Result<R::Answer>>,
+    ) {
+        let sent = seats.into_iter().zip(answers);
+        let lost: Vec<_> = sent
+            .filter_map(|(seat, answer)| seat.send(answer).err()?.ok())
+            .collect();
+        for answer in lost {
+            self.route.lost(answer).await;
         }
     }
 
@@ -207,7 +229,7 @@ impl<R: Route> Shared<R> {
             alone.spawn(async move {
                 let calls = [call];
                 match shared.route.fly(&calls).await {
-                    Ok(answers) => deliver(vec![seat], answers),
+                    Ok(answers) => shared.deliver(vec![seat], answers).await,
                     Err(error) => drop(seat.send(Err(error))),
                 }
             });
@@ -261,14 +283,6 @@ impl<R: Route> Drop for Seat<R> {
                 .shutdown
                 .spawn(async move { next.fly_until_empty().await });
         }
-    }
-}
-
-fn deliver<A>(seats: Vec<oneshot::Sender<Result<A>>>, answers: Vec<Result<A>>) {
-    // Whoever has gone away is not told. A seat without an answer is dropped, and its caller
-    // hears that the outcome is unknown.
-    for (seat, answer) in seats.into_iter().zip(answers) {
-        drop(seat.send(answer));
     }
 }
 

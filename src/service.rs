@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::batch::complete::Completions;
+use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
 use crate::db::install::{self, Bundle};
 use crate::db::listen::{self, Listener};
@@ -104,6 +106,8 @@ pub async fn run(
     let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
     let app = Arc::new(App {
         submits: Submits::new(&db, &shutdown),
+        leases: Leases::new(&db, &shutdown),
+        completions: Completions::new(&db, &shutdown),
         fleet: Fleet::new(db.clone()),
         control: Arc::new(control::Control(membridge)),
         dispatcher: Dispatcher::new(db.clone(), options.dispatch),

@@ -32,7 +32,8 @@ begin
                 'The idempotency key was used with a different request',
                 jsonb_build_object('task_id', v_known.task_id));
         end if;
-        p_items[v_item.i].error := jsonb_build_object('code', 'idempotency_conflict', 'message',
+        p_items[v_item.i].error := jsonb_build_object('code', 'idempotency_conflict', 'status', 409,
+            'message',
             'The idempotency key was used with a different request', 'task_id', v_known.task_id);
     end loop;
     return p_items;

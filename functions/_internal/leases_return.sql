@@ -6,12 +6,12 @@ language plpgsql volatile as $$
 -- cancelled where that was asked for, dead where a counter is used up, else ready again, ahead of
 -- the queue. p_burned: the attempt counts and is a crash; otherwise it is given back. p_detail: for
 -- the audit trail; stopped in it says how the processes ended.
--- Lock order: worker_slot, queue_slot, context_slot. Writes: attempt, finished, ready, event.
+-- Lock order: context_slot, worker_slot, queue_slot: what others wait for comes last. Writes:
+-- attempt, finished, ready, event.
 declare
     v_over uuid[];
 begin
     perform attempts_record(p_leases, p_cause, p_detail);
-    perform slots_free(p_leases);
     with ended as (
         insert into finished (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
             prior, actor, lease_id, worker_id, detail, finished_at, cancel_requested_at,
@@ -36,6 +36,7 @@ begin
       from unnest(p_leases) l join task t using (task_id)
      where l.task_id <> all (v_over);
     perform context_pass_on(v_over);
+    perform slots_free(p_leases);
 end
 $$;
 comment on function bloom_private.leases_return(bloom_private.lease[], text, text, boolean, jsonb)

@@ -5,14 +5,13 @@ language plpgsql volatile as $$
 declare
     v_count record;
 begin
-    for v_count in
-        select l.worker_id as name, count(*)::integer as n
-          from unnest(p_leases) l group by 1 order by 1
-    loop
-        update worker_slot
-           set active = active - v_count.n, capacity = greatest(max_concurrency, active - v_count.n)
-         where worker_id = v_count.name;
-    end loop;
+    perform from worker_slot
+      where worker_id = any (array(select distinct l.worker_id from unnest(p_leases) l))
+      order by worker_id for no key update;
+    update worker_slot s
+       set active = s.active - c.n, capacity = greatest(s.max_concurrency, s.active - c.n)
+      from (select l.worker_id, count(*)::integer as n from unnest(p_leases) l group by 1) c
+     where s.worker_id = c.worker_id;
     for v_count in
         select l.queue as name, count(*)::integer as n
           from unnest(p_leases) l where l.queue_counted group by 1 order by 1
@@ -25,7 +24,8 @@ begin
           from queue q where s.queue = v_count.name and q.name = s.queue;
         perform ready_announce(v_count.name, '{}', v_count.n);
     end loop;
-    delete from progress where task_id in (select l.task_id from unnest(p_leases) l);
+    delete from progress
+     where task_id = any (array(select l.task_id from unnest(p_leases) l));
 end
 $$;
 comment on function bloom_private.slots_free(bloom_private.lease[]) is

@@ -12,11 +12,12 @@ exception
     when sqlstate 'RT400' then
         get stacked diagnostics v_detail = pg_exception_detail;
         s.is_new := false;
-        s.error := v_detail::jsonb || '{"code": "invalid_argument"}';
+        s.error := v_detail::jsonb || '{"code": "invalid_argument", "status": 400}';
         return s;
     when data_exception then
         s.is_new := false;
-        s.error := '{"code": "invalid_argument", "message": "The task has an invalid value"}';
+        s.error := '{"code": "invalid_argument", "status": 400,
+                     "message": "The task has an invalid value"}';
         return s;
 end
 $$;

@@ -3,8 +3,8 @@ language plpgsql volatile as $$
 -- Takes over what the control plane says of one agent: 'created', 'changed' or 'same'. What a
 -- worker said of itself stands: the control plane knows no better. Its "unknown" means only that
 -- it has not looked, so it changes nothing; an agent it saw within the last minute is online. A
--- worker whose row somebody holds is left to the next round, and one of which nothing new is said is
--- written only every few seconds, however many processes sync.
+-- worker whose row somebody holds is left to the next round, and one of which nothing new is said
+-- is written only every few seconds, however many processes sync.
 -- Raises RT400, RT409 too_many_workers.
 declare
     v_now timestamptz := clock_timestamp();

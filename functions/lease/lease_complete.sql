@@ -18,7 +18,7 @@ set plan_cache_mode = force_generic_plan as $$
 --               leaves to the next task of its context,
 --               stopped {tree_gone, signal: none | SIGTERM | SIGKILL, processes}: how the
 --               process tree ended; where a cancel was asked for, tree_gone proves it obeyed
--- Lock order: lease, worker_slot, queue_slot, context_session, context_slot. Writes: lease,
+-- Lock order: lease, context_session, context_slot, worker_slot, queue_slot. Writes: lease,
 -- artifact, attempt, finished | deferred, context_session, event. Raises RT400, RT404, RT409
 -- lease_lost | wrong_status | already_completed.
 declare
@@ -40,8 +40,9 @@ begin
     -- The report may have waited for the lease's row, and clocks may step back: an end comes last.
     v_given.at := greatest(v_given.at, v_lease.cancel_requested_at, v_lease.cancel_delivered_at);
     return query
-        select v_lease.task_id, completion_store(v_lease, v_given, p_output), v_lease.lease_id,
-               v_lease.worker_id, v_given.artifact_id, v_given.at, false;
+        select v_lease.task_id,
+               (completions_store(array[v_lease], array[v_given], array[p_output]))[1],
+               v_lease.lease_id, v_lease.worker_id, v_given.artifact_id, v_given.at, false;
 end
 $$;
 comment on function bloom.lease_complete(uuid, uuid, text, text, jsonb) is

@@ -11,7 +11,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 --   p_tasks    only these tasks (for going on past one that cannot be ended)
 --   p_options  grace_seconds (30): nothing is ended for so long after the start of Postgres, so
 --              that its return is not taken for the death of every worker; actor
--- Lock order: worker_session and lease (skip locked), worker_slot, queue_slot, context_slot.
+-- Lock order: worker_session and lease (skip locked), context_slot, worker_slot, queue_slot.
 -- Writes: lease, attempt, ready | finished, event. Raises RT400.
 declare
     v_actor text;

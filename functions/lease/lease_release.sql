@@ -10,7 +10,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 --              limited_until (epoch milliseconds): a usage limit was reached; until then no worker
 --              with the same credential gets work (see limit_read for what is believed),
 --              stopped (see lease_complete)
--- Lock order: lease, worker_slot, queue_slot, context_slot, credential. Writes: lease, attempt,
+-- Lock order: lease, context_slot, worker_slot, queue_slot, credential. Writes: lease, attempt,
 -- ready | finished, credential, event. Raises RT400, RT404, RT409 lease_lost.
 declare
     v_actor text;

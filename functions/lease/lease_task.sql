@@ -13,17 +13,16 @@ set plan_cache_mode = force_generic_plan as $$
 -- Raises RT400, RT404 task_not_found, RT409 wrong_status | not_due | context_busy | queue_paused,
 -- RT503 no_available_worker | queue_full.
 declare
-    v_actor text;
     v_row record;
-    v_worker_id text;
-    v_session uuid;
+    v_asked lease_request;
     v_tasks uuid[];
 begin
     perform check_options(p_options, array['session_id', 'actor']);
     perform check_range('ttl_seconds', p_ttl_seconds, 1, 86400);
     perform check_range('workers', coalesce(cardinality(p_workers), 0), 0, 1000);
-    v_actor := actor(p_options);
-    v_session := option_uuid(p_options, 'session_id');
+    v_asked.actor := actor(p_options);
+    v_asked.session_id := option_uuid(p_options, 'session_id');
+    v_asked.ttl_seconds := p_ttl_seconds;
     for v_try in 1..3 loop
         select r.ctid as tid, r.queue, q.paused, q.max_running, t.requires into v_row
           from ready r join queue q on q.name = r.queue join task t on t.task_id = r.task_id
@@ -38,13 +37,13 @@ begin
         perform refuse(409, 'queue_paused', format('Queue %s is paused', v_row.queue),
             jsonb_build_object('queue', v_row.queue));
     end if;
-    v_worker_id := worker_reserve(p_workers, v_row.requires);
+    v_asked.worker_id := worker_reserve(p_workers, v_row.requires);
     if v_row.max_running is not null and queue_room(v_row.queue, v_row.max_running) < 1 then
         perform refuse(503, 'queue_full', format('Queue %s runs as many tasks as it may',
             v_row.queue), jsonb_build_object('queue', v_row.queue));
     end if;
-    perform session_touch(v_session, v_worker_id);
-    v_tasks := lease_take(array[v_row.tid], v_worker_id, v_session, p_ttl_seconds, null, v_actor,
+    perform session_touch(v_asked.session_id, v_asked.worker_id);
+    v_tasks := lease_take(array[v_row.tid], array[v_asked], array[1],
         v_row.max_running is not null);
     return query select * from lease_grants(v_tasks, false);
 end

@@ -4,15 +4,15 @@ create or replace function bloom.task_log_append(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
--- Adds a piece (at most 65,536 characters) to the live log of a lease. Only the current lease may; it renews
--- nothing.
+-- Adds a piece (at most 65,536 characters) to the live log of a lease. Only the current lease may;
+-- it renews nothing.
 --   p_position  how many bytes of this lease's log the caller knows to be stored. What is stored
 --               already is not stored twice; where something before it is missing, nothing is.
 --               The part that is not stored yet must begin with a whole character
 --   p_options   worker_id (must be the lease's)
 -- Returns how many bytes are stored now, which is where the next piece begins, and whether the log
--- has reached its 1 MiB, cut to whole characters, after which nothing more is stored. Lock order: lease (shared). Writes:
--- task_log. Raises RT400, RT404, RT409 lease_lost.
+-- has reached its 1 MiB, cut to whole characters, after which nothing more is stored.
+-- Lock order: lease (shared). Writes: task_log. Raises RT400, RT404, RT409 lease_lost.
 declare
     v_cap constant bigint := 1048576;
     -- Up to here a character, of at most 4 bytes, still fits.

@@ -6,7 +6,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- Removes a worker. Its live leases end and their tasks are queued again, unburned, in the same
 -- transaction. Returns how many leases ended.
 --   p_options  actor
--- Lock order: worker, lease, worker_slot, queue_slot, context_slot. Writes:
+-- Lock order: worker, lease, context_slot, worker_slot, queue_slot. Writes:
 -- worker, worker_slot, worker_session, lease, attempt, ready | finished, event. Raises RT400,
 -- RT404 worker_not_found.
 declare

@@ -9,8 +9,8 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 --              labels, ip_addrs, obs_count, db_sha}; all but the name may be missing or null
 --   p_options  silent_seconds (60), actor
 -- Returns {"listed", "created", "changed", "vanished", "skipped": [{"index", "name", "error"}]};
--- the first 20 that were skipped. Lock order: worker by name, worker_slot. Writes: worker, worker_slot,
--- event. Raises RT400.
+-- the first 20 that were skipped. Lock order: worker by name, worker_slot. Writes: worker,
+-- worker_slot, event. Raises RT400.
 declare
     v_actor text;
     v_silent integer;

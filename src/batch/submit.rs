@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{Batcher, Options, Route};
 use crate::db::Db;
 use crate::db::calls::task::{Submitted, Task, task_get_many, task_submit_many};
-use crate::error::{Error, Kind, Result};
+use crate::db::sqlstate::item_refusal;
+use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 
 /// Bounds of each of the two batchers.
@@ -105,7 +106,7 @@ impl Route for Submissions {
                     created: answer.created,
                 })
             }
-            (None, Some(error)) => Err(refusal(error)),
+            (None, Some(error)) => Err(item_refusal(error)),
             (None, None) => Err(Error::internal("a submission had no answer")),
         };
         Ok(answers.into_iter().map(read).collect())
@@ -120,32 +121,5 @@ fn unread(error: Error) -> Error {
             source: Some(format!("stored, but not read: {}", error.chain()).into()),
         },
         other => Error::internal(format!("stored, but not read: {}", other.chain())),
-    }
-}
-
-/// The verb's words about one bad item.
-fn refusal(error: Value) -> Error {
-    let Value::Object(mut detail) = error else {
-        return Error::internal("a refusal of unknown shape");
-    };
-    let mut text = |name| match detail.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let (code, message, field) = (text("code"), text("message"), text("field"));
-    let code = code.unwrap_or_else(|| "invalid_argument".to_owned());
-    let message = message.unwrap_or_else(|| code.replace('_', " "));
-    if let Some(field) = field {
-        return Error::field(&field, message);
-    }
-    let kind = match code.as_str() {
-        "invalid_argument" => Kind::Invalid,
-        _ => Kind::Conflict,
-    };
-    Error::Refused {
-        kind,
-        code,
-        message,
-        detail,
     }
 }

@@ -106,15 +106,29 @@ pub(crate) fn is_undone(error: &Error) -> bool {
         .is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
 }
 
-fn refusal(db: &DbError) -> Option<Error> {
-    let kind = kind_of(db.code().code().strip_prefix("RT")?)?;
-    Some(refused(kind, db.message(), db.detail()))
+/// The refusal of one item of a batch, as the verbs report it: `{code, status, message, …}`.
+pub(crate) fn item_refusal(error: Value) -> Error {
+    let Value::Object(mut detail) = error else {
+        return Error::internal("a refusal of unknown shape");
+    };
+    let status = detail.remove("status").map(|status| status.to_string());
+    let kind = status.as_deref().and_then(kind_of);
+    match (kind, detail.remove("code")) {
+        (Some(kind), Some(Value::String(code))) => refused(kind, &code, detail),
+        _ => Error::internal("a refusal without status and code"),
+    }
 }
 
-fn refused(kind: Kind, code: &str, detail: Option<&str>) -> Error {
-    let mut detail: Map<String, Value> = detail
+fn refusal(db: &DbError) -> Option<Error> {
+    let kind = kind_of(db.code().code().strip_prefix("RT")?)?;
+    let detail = db
+        .detail()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
+    Some(refused(kind, db.message(), detail))
+}
+
+fn refused(kind: Kind, code: &str, mut detail: Map<String, Value>) -> Error {
     let mut take_text = |name| match detail.remove(name) {
         Some(Value::String(text)) => Some(text),
         _ => None,
@@ -163,7 +177,16 @@ fn has_io_source(error: &tokio_postgres::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn map(detail: Value) -> Map<String, Value> {
+        match detail {
+            Value::Object(detail) => detail,
+            _ => panic!("not an object"),
+        }
+    }
 
     #[test]
     fn codes_are_classified() {
@@ -194,28 +217,25 @@ mod tests {
 
     #[test]
     fn a_refusal_carries_text_code_and_ids() {
-        let detail = r#"{"message":"Lease x is no longer current","lease_id":"x"}"#;
+        let detail = json!({"message": "Lease x is no longer current", "lease_id": "x"});
         let Error::Refused {
             kind,
             code,
             message,
             detail,
-        } = refused(Kind::Conflict, "lease_lost", Some(detail))
+        } = refused(Kind::Conflict, "lease_lost", map(detail))
         else {
             panic!("not a refusal")
         };
         assert_eq!((kind, code.as_str()), (Kind::Conflict, "lease_lost"));
         assert_eq!(message, "Lease x is no longer current");
-        assert_eq!(
-            Value::Object(detail),
-            serde_json::json!({ "lease_id": "x" })
-        );
+        assert_eq!(Value::Object(detail), json!({ "lease_id": "x" }));
     }
 
     #[test]
     fn a_refused_field_is_reported_under_its_name() {
-        let detail = r#"{"message":"Required","field":"prompt"}"#;
-        let Error::Fields(fields) = refused(Kind::Invalid, "invalid_task", Some(detail)) else {
+        let detail = json!({"message": "Required", "field": "prompt"});
+        let Error::Fields(fields) = refused(Kind::Invalid, "invalid_task", map(detail)) else {
             panic!("not a field error")
         };
         assert_eq!(fields.to_json()["fieldErrors"]["prompt"][0], "Required");
@@ -223,9 +243,20 @@ mod tests {
 
     #[test]
     fn a_refusal_without_detail_still_says_something() {
-        for detail in [None, Some("not json"), Some("[]")] {
-            let error = refused(Kind::NotFound, "task_not_found", detail);
-            assert_eq!(error.to_string(), "task not found");
+        let error = refused(Kind::NotFound, "task_not_found", Map::new());
+        assert_eq!(error.to_string(), "task not found");
+    }
+
+    #[test]
+    fn the_refusal_of_an_item_is_that_of_a_call() {
+        let error = item_refusal(json!({"status": 409, "code": "lease_lost", "message": "Gone"}));
+        let Error::Refused { kind, code, .. } = &error else {
+            panic!("not a refusal")
+        };
+        assert_eq!((*kind, code.as_str()), (Kind::Conflict, "lease_lost"));
+        assert_eq!(error.to_string(), "Gone");
+        for unknown in [json!([]), json!({"code": "x"}), json!({"status": 409})] {
+            assert!(matches!(item_refusal(unknown), Error::Internal(_)));
         }
     }
 

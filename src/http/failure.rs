@@ -52,31 +52,11 @@ pub fn status_of(error: &Error) -> StatusCode {
 #[must_use]
 pub fn render(error: &Error, request_id: Uuid) -> Response {
     let status = status_of(error);
-    let (mut body, retry_after) = match error {
-        Error::Refused {
-            kind,
-            code,
-            message,
-            detail,
-        } => {
-            let mut body = detail.clone();
-            body.insert("error".to_owned(), json!(message));
-            body.insert("code".to_owned(), json!(code));
-            (body, (*kind == Kind::Busy).then_some(BUSY_RETRY_AFTER))
-        }
-        Error::Upstream { message, .. } => (plain(message, "upstream"), None),
-        Error::Fields(fields) => (
-            Map::from_iter([("error".to_owned(), fields.to_json())]),
-            None,
-        ),
-        Error::Unavailable { retry_after, .. } => {
-            let body = plain(
-                "The database is unavailable, please try again",
-                "unavailable",
-            );
-            (body, Some(*retry_after))
-        }
-        Error::Internal(_) => (plain("Internal server error", "internal"), None),
+    let mut body = refusal_body(error);
+    let retry_after = match error {
+        Error::Refused { kind, .. } => (*kind == Kind::Busy).then_some(BUSY_RETRY_AFTER),
+        Error::Unavailable { retry_after, .. } => Some(*retry_after),
+        Error::Upstream { .. } | Error::Fields(_) | Error::Internal(_) => None,
     };
     if matches!(
         status,
@@ -91,6 +71,30 @@ pub fn render(error: &Error, request_id: Uuid) -> Response {
             .insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(delay).max(1)));
     }
     response
+}
+
+/// The members of the answer that say what was refused.
+pub(super) fn refusal_body(error: &Error) -> Map<String, Value> {
+    match error {
+        Error::Refused {
+            code,
+            message,
+            detail,
+            ..
+        } => {
+            let mut body = detail.clone();
+            body.insert("error".to_owned(), json!(message));
+            body.insert("code".to_owned(), json!(code));
+            body
+        }
+        Error::Upstream { message, .. } => plain(message, "upstream"),
+        Error::Fields(fields) => Map::from_iter([("error".to_owned(), fields.to_json())]),
+        Error::Unavailable { .. } => plain(
+            "The database is unavailable, please try again",
+            "unavailable",
+        ),
+        Error::Internal(_) => plain("Internal server error", "internal"),
+    }
 }
 
 /// Writes faults of ours to the log with their whole chain of causes. Refusals are the caller's

@@ -4,6 +4,7 @@
 mod artifacts;
 mod audit;
 mod batch;
+mod complete;
 mod credentials;
 mod dispatch;
 mod health;
@@ -27,6 +28,8 @@ use super::control::ControlPlane;
 use super::query::Query;
 use super::router::RouteError;
 use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope};
+use crate::batch::complete::Completions;
+use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
 use crate::db::Db;
 use crate::dispatch::Dispatcher;
@@ -46,6 +49,10 @@ pub struct App {
     pub db: Db,
     /// Submissions on their way to it.
     pub submits: Submits,
+    /// Requests for work on their way.
+    pub leases: Leases,
+    /// Reports on their way.
+    pub completions: Completions,
     /// The workers, for routing.
     pub fleet: Fleet,
     /// Lease requests that wait for work.
@@ -126,6 +133,13 @@ fn task_routes() -> Vec<Route<App>> {
 
 fn worker_routes() -> Vec<Route<App>> {
     vec![
+        Route::post(
+            "/api/runtime/leases/complete",
+            WORKERS,
+            complete::complete_many,
+        )
+        .rate(RateClass::Worker)
+        .body(BodyLimit::Large),
         Route::post("/api/runtime/llm-tasks/{id}/lease", WORKERS, leases::lease)
             .rate(RateClass::Worker),
         Route::post(
@@ -137,7 +151,7 @@ fn worker_routes() -> Vec<Route<App>> {
         Route::post(
             "/api/runtime/llm-tasks/{id}/complete",
             WORKERS,
-            leases::complete,
+            complete::complete,
         )
         .rate(RateClass::Worker)
         .body(BodyLimit::Large),

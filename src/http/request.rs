@@ -93,6 +93,15 @@ impl Request {
             .ok_or_else(|| Error::internal(text()))
     }
 
+    /// Whether the client wants no more of what it did than its outcome (RFC 7240).
+    #[must_use]
+    pub fn prefers_minimal(&self) -> bool {
+        let preferences = self.header("prefer").unwrap_or_default().split(',');
+        preferences
+            .into_iter()
+            .any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
+    }
+
     /// The path parameter `name` as a UUID. `None` when it is not one: such a thing cannot exist,
     /// which is a 404 and never more than that.
     #[must_use]

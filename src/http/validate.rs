@@ -202,6 +202,24 @@ impl<'a> Form<'a> {
         self.field(name, Objects::new(read))
     }
 
+    /// An array of 1 to `most` items of any shape, to be read one by one. Empty, and a problem, where
+    /// it is something else.
+    pub fn items(&mut self, name: &'a str, most: usize) -> &'a [Value] {
+        let problem = match self.value(name) {
+            Some(Value::Array(items)) if items.is_empty() => {
+                "Array must contain at least 1 element(s)".to_owned()
+            }
+            Some(Value::Array(items)) if items.len() > most => {
+                format!("Array must contain at most {most} element(s)")
+            }
+            Some(Value::Array(items)) => return items,
+            Some(other) => expected("array", other),
+            None => "Required".to_owned(),
+        };
+        self.problem(name, problem);
+        &[]
+    }
+
     /// An object inside this one, read by the closure that its last word takes.
     pub fn object(&mut self, name: &'a str) -> Nested<'_, 'a> {
         Nested { name, form: self }

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use crate::fake_agent::{FakeAgent, Manner};
-use crate::fake_membridge::{ADMIN_KEY, Answer, FakeMembridge};
+use crate::fake_membridge::{ADMIN_KEY, Answer, FakeMembridge, Seen};
 use crate::pg::TestDb;
 use crate::runtime::process::{Process, Scratch, bloom};
-use crate::runtime::{KEY, eventually, task};
+use crate::runtime::{Api, KEY, eventually, task};
 
 const AGENT_KEY: &str = "agent-canary-51c2d0aa";
 const WRONG_KEY: &str = "wrong-key-canary-90ab";
@@ -73,14 +73,34 @@ async fn no_secret_is_in_the_log_or_in_an_answer_or_in_the_database() {
         "the agent got its key"
     );
     eventually("Membridge gets its key", async || {
-        membridge
-            .seen()
-            .iter()
-            .any(|seen| seen.has_key())
-            .then_some(())
+        membridge.seen().iter().any(Seen::has_key).then_some(())
     })
     .await;
     let admin = write("admin", ADMIN_KEY);
+    let (result, said) = work(api, &membridge.url, &admin, &scratch).await;
+    keep(result);
+    keep(said);
+    let dump = tokio::process::Command::new("pg_dump")
+        .args(["--data-only", "--inserts", "--dbname", &db.url()])
+        .output()
+        .await
+        .unwrap();
+    assert!(dump.status.success(), "{dump:?}");
+    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert!(dump.contains("do it"), "the dump holds the tasks");
+    let log = process.log();
+    assert!(log.contains("dispatching"), "the log says much: {log}");
+    for secret in [KEY, ADMIN_KEY, AGENT_KEY, WRONG_KEY, KEK] {
+        for (place, text) in [("log", &log), ("answers", &answers), ("database", &dump)] {
+            let found = text.lines().find(|line| line.contains(secret));
+            assert!(found.is_none(), "{secret} is in the {place}: {found:?}");
+        }
+    }
+}
+
+/// Has a worker run a task whose program shows its environment: the result, and what the worker
+/// logged.
+async fn work(api: &Api, membridge: &str, admin: &str, scratch: &Scratch) -> (String, String) {
     let said = scratch.path().join("worker.log");
     let mut worker = bloom();
     worker
@@ -89,9 +109,9 @@ async fn no_secret_is_in_the_log_or_in_an_answer_or_in_the_database() {
         ])
         .args([
             "--membridge",
-            &membridge.url,
+            membridge,
             "--membridge-admin-key-file",
-            &admin,
+            admin,
         ])
         .args(["--advertise-url", "http://127.0.0.1:1"])
         .args(["--work-dir", scratch.path().to_str().unwrap()])
@@ -101,25 +121,9 @@ async fn no_secret_is_in_the_log_or_in_an_answer_or_in_the_database() {
     let mut worker = worker.spawn().unwrap();
     let id = api.submit(task("d")).await;
     api.until_status(&id, "completed").await;
-    keep(api.get(&format!("/llm-tasks/{id}/result")).await.text);
+    let result = api.get(&format!("/llm-tasks/{id}/result")).await.text;
     let pid = rustix::process::Pid::from_child(&worker);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(worker.wait().unwrap().success());
-    keep(std::fs::read_to_string(&said).unwrap());
-    let dump = tokio::process::Command::new("pg_dump")
-        .args(["--data-only", "--inserts", "--dbname", &db.url()])
-        .output()
-        .await
-        .unwrap();
-    assert!(dump.status.success(), "{dump:?}");
-    let dump = String::from_utf8_lossy(&dump.stdout).into_owned();
-    assert!(dump.contains(&id), "the dump holds the tasks");
-    let log = process.log();
-    assert!(log.contains("dispatching"), "the log says much: {log}");
-    for secret in [KEY, ADMIN_KEY, AGENT_KEY, WRONG_KEY, KEK] {
-        for (place, text) in [("log", &log), ("answers", &answers), ("database", &dump)] {
-            let found = text.lines().find(|line| line.contains(secret));
-            assert!(found.is_none(), "{secret} is in the {place}: {found:?}");
-        }
-    }
+    (result, std::fs::read_to_string(&said).unwrap())
 }

@@ -24,8 +24,8 @@ fn plainly(scratch: &Scratch) -> (Command, PathBuf) {
     std::fs::create_dir_all(&home).unwrap();
     let mut command = Command::new(program);
     command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env_remove("DATABASE_URL")
+        .env_remove("BLOOM_DATA_DIR")
         .env("HOME", &home)
         .current_dir("/")
         .stdin(Stdio::null());

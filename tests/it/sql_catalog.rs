@@ -132,7 +132,13 @@ async fn functions_with_exception_blocks_are_the_known_ones() {
                 where pronamespace in ('bloom'::regnamespace, 'bloom_private'::regnamespace)
                   and prosrc ~* '\\mexception\\s+when' order by 1";
     // One item of a batch must not fail its neighbours.
-    let known = ["submission_try", "worker_sync"];
+    let known = [
+        "completion_try",
+        "lease_request_try",
+        "replay_try",
+        "submission_try",
+        "worker_sync",
+    ];
     assert_eq!(column(&client, sql).await, known);
 }
 

@@ -1,12 +1,13 @@
 //! Verbs about leases.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Actor, EpochMs, VerbOptions, maybe_time, time};
+use crate::db::sqlstate::item_refusal;
 use crate::db::{Db, Lane};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A lease just granted, with what its worker needs to run the task.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,22 +142,35 @@ pub struct NextRequest {
     pub queues: Option<Vec<String>>,
 }
 
-/// `bloom.lease_next`.
-pub async fn lease_next(db: &Db, request: &NextRequest, actor: Actor<'_>) -> Result<Vec<Grant>> {
-    let options = VerbOptions::of(actor)
-        .maybe("request_id", request.request_id.map(|id| id.to_string()))
-        .maybe("queues", request.queues.clone())
-        .json();
-    let sql = "select * from bloom.lease_next($1, $2, $3, $4, $5)";
-    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [
-        &request.worker_id,
-        &request.session_id,
-        &request.max_tasks,
-        &request.ttl_seconds,
-        &options,
-    ];
-    let rows = db.call(Lane::General, sql, &params).await?;
-    Ok(rows.iter().map(Grant::from).collect())
+/// `bloom.lease_next_many`: an answer for each request, in order.
+pub async fn lease_next_many(
+    db: &Db,
+    requests: &[(&NextRequest, Actor<'_>)],
+) -> Result<Vec<Result<Vec<Grant>>>> {
+    let asked: Value = requests
+        .iter()
+        .map(|(request, actor)| {
+            json!({
+                "worker_id": request.worker_id, "session_id": request.session_id,
+                "max_tasks": request.max_tasks, "ttl_seconds": request.ttl_seconds,
+                "request_id": request.request_id, "queues": request.queues, "actor": actor,
+            })
+        })
+        .collect();
+    let sql = "select n.ordinal, n.error, (n.granted).* from bloom.lease_next_many($1) n";
+    let rows = db.call(Lane::General, sql, &[&asked]).await?;
+    let mut answers: Vec<_> = requests.iter().map(|_| Ok(Vec::new())).collect();
+    for row in &rows {
+        let at = usize::try_from(row.get::<_, i32>("ordinal") - 1).ok();
+        let answer = at.and_then(|at| answers.get_mut(at));
+        let answer = answer.ok_or_else(|| Error::internal("a lease for nobody"))?;
+        match (row.get::<_, Option<Value>>("error"), answer) {
+            (Some(error), answer) => *answer = Err(item_refusal(error)),
+            (None, Ok(grants)) => grants.push(Grant::from(row)),
+            (None, Err(_)) => {}
+        }
+    }
+    Ok(answers)
 }
 
 /// `bloom.lease_task`: the first of the ranked `workers` that still has room.
@@ -228,6 +242,64 @@ pub struct Completed {
     pub artifact_id: Uuid,
     /// When the result was first accepted.
     pub completed_at: EpochMs,
+    /// The task's status after it.
+    pub task_status: String,
+    /// Whether the same result had been accepted before.
+    pub replayed: bool,
+}
+
+impl From<&Row> for Completed {
+    fn from(row: &Row) -> Self {
+        Self {
+            task_id: row.get("task_id"),
+            lease_id: row.get("lease_id"),
+            worker_id: row.get("worker_id"),
+            artifact_id: row.get("artifact_id"),
+            completed_at: time(row, "completed_at"),
+            task_status: row.get("task_status"),
+            replayed: row.get("replayed"),
+        }
+    }
+}
+
+/// A report about one lease.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The task.
+    pub task_id: Uuid,
+    /// Its lease.
+    pub lease_id: Uuid,
+    /// `success` or `error`.
+    pub status: &'static str,
+    /// What the program said.
+    pub output: Option<String>,
+    /// As the verb describes.
+    pub options: VerbOptions,
+}
+
+/// `bloom.lease_complete_many`: an answer for each report, in order.
+pub async fn lease_complete_many(db: &Db, reports: &[&Report]) -> Result<Vec<Result<Completed>>> {
+    let tasks: Vec<_> = reports.iter().map(|report| report.task_id).collect();
+    let leases: Vec<_> = reports.iter().map(|report| report.lease_id).collect();
+    let statuses: Vec<_> = reports.iter().map(|report| report.status).collect();
+    let outputs: Vec<_> = reports
+        .iter()
+        .map(|report| report.output.as_deref())
+        .collect();
+    let options = reports.iter().map(|report| report.options.clone().json());
+    let options: Value = options.collect();
+    let sql = "select * from bloom.lease_complete_many($1, $2, $3, $4, $5)";
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&tasks, &leases, &statuses, &outputs, &options];
+    let rows = db.call(Lane::Reserved, sql, &params).await?;
+    if rows.len() != reports.len() {
+        return Err(Error::internal("not one answer for each report"));
+    }
+    let read = |row: &Row| match row.get::<_, Option<Value>>("error") {
+        Some(error) => Err(item_refusal(error)),
+        None => Ok(Completed::from(row)),
+    };
+    Ok(rows.iter().map(read).collect())
 }
 
 /// `bloom.lease_complete`: `options` as the verb describes.
@@ -244,13 +316,7 @@ pub async fn lease_complete(
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
         [&task_id, &lease_id, &status, &output, &options];
     let row = db.call_one(Lane::Reserved, sql, &params).await?;
-    Ok(Completed {
-        task_id: row.get("task_id"),
-        lease_id: row.get("lease_id"),
-        worker_id: row.get("worker_id"),
-        artifact_id: row.get("artifact_id"),
-        completed_at: time(&row, "completed_at"),
-    })
+    Ok(Completed::from(&row))
 }
 
 /// `bloom.lease_release`: the task's status after it.

@@ -24,28 +24,7 @@ pub async fn submit(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
     let atomic = form.boolean("atomic").or(true);
-    let items = match body.as_ref().and_then(|body| body.get("tasks")) {
-        Some(Value::Array(items)) if items.is_empty() => {
-            form.problem("tasks", "Array must contain at least 1 element(s)");
-            &[]
-        }
-        Some(Value::Array(items)) if items.len() > BATCH_MAX => {
-            form.problem(
-                "tasks",
-                format!("Array must contain at most {BATCH_MAX} element(s)"),
-            );
-            &[]
-        }
-        Some(Value::Array(items)) => items.as_slice(),
-        Some(_) => {
-            form.problem("tasks", "Expected array");
-            &[]
-        }
-        None => {
-            form.problem("tasks", "Required");
-            &[]
-        }
-    };
+    let items = form.items("tasks", BATCH_MAX);
     form.finish()?;
     let read: Vec<_> = items
         .iter()

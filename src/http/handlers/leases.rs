@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{App, listed, not_found, page, refuse_while_stopping, task_id};
-use crate::db::Lane;
 use crate::db::calls::VerbOptions;
-use crate::db::calls::artifact::Artifact;
 use crate::db::calls::lease::{self, Grant};
-use crate::db::calls::task::{TaskResult, task_explain, task_get, task_get_through};
+use crate::db::calls::task::{task_explain, task_get};
 use crate::db::calls::worker::worker_get;
 use crate::error::{Error, Kind, Result};
 use crate::http::validate::{Form, parse_uuid};
@@ -25,17 +23,6 @@ pub const OFFERED: usize = 100;
 const TTL_MAX: i64 = 86_400;
 /// The ttl of a lease, unless told otherwise, in seconds.
 pub const TTL: i64 = 300;
-/// The metrics that the contract knows.
-const KNOWN_METRICS: [&str; 2] = ["duration_ms", "tokens_used"];
-/// How many metrics of a result are kept.
-const METRICS_MAX: usize = 50;
-/// The longest metric that is a text, in bytes.
-const METRIC_TEXT_MAX: usize = 256;
-/// The longest error message that is stored, in characters.
-const ERROR_MAX: usize = 1 << 20;
-/// The longest output that is stored, in characters; the body limit comes first.
-const OUTPUT_MAX: usize = 64 << 20;
-
 /// `POST /llm-tasks/:id/lease`.
 pub async fn lease(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
@@ -121,12 +108,12 @@ pub async fn list(app: Arc<App>, request: Request) -> Result<Response> {
 }
 
 /// The header in which a lease may be named.
-const LEASE_HEADER: &str = "x-lease-id";
+pub(super) const LEASE_HEADER: &str = "x-lease-id";
 
 /// The lease that a caller names in the body or in the header; both must agree. A header that is
 /// there but says nothing sound must not pass for one that is absent: the call would then apply to
 /// the current lease, whoever's that is.
-fn named_lease(app: &App, request: &Request, form: &mut Form<'_>) -> Option<Uuid> {
+pub(super) fn named_lease(app: &App, request: &Request, form: &mut Form<'_>) -> Option<Uuid> {
     let member = form.uuid("lease_id").nullable();
     if !request.headers().contains_key(LEASE_HEADER) {
         if member.is_none() && app.strict_leases {
@@ -164,153 +151,8 @@ pub async fn heartbeat(app: Arc<App>, request: Request) -> Result<Response> {
     Response::ok(&json!({ "lease": wire::Lease::from(lease), "expires_at": expires_at }))
 }
 
-/// What a worker reports.
-struct Report {
-    lease_id: Option<Uuid>,
-    status: &'static str,
-    output: Option<String>,
-    error_message: Option<String>,
-    metrics: Value,
-    kind: String,
-    tags: Vec<String>,
-    options: VerbOptions,
-}
-
-/// `POST /llm-tasks/:id/complete`.
-pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
-    let id = task_id(&request)?;
-    let body = request.json().await?;
-    let report = match read_report(&app, &request, body.as_ref()) {
-        Ok(report) => report,
-        Err(problem) => {
-            // The contract's order: what is wrong with the task comes first.
-            let member = body
-                .as_ref()
-                .and_then(|body| body.get("lease_id")?.as_str());
-            let lease = request.header(LEASE_HEADER).or(member).and_then(parse_uuid);
-            lease::lease_check(&app.db, id, lease).await?;
-            return Err(problem);
-        }
-    };
-    let output = report.output.as_deref();
-    let done = lease::lease_complete(
-        &app.db,
-        id,
-        report.lease_id,
-        report.status,
-        output,
-        report.options,
-    )
-    .await?;
-    app.waiters.worker_freed(&done.worker_id);
-    let artifact = Artifact {
-        id: done.artifact_id,
-        task_id: id,
-        kind: report.kind,
-        created_at: done.completed_at,
-        url: None,
-        tags: report.tags,
-        content: report.output.clone(),
-    };
-    let result = TaskResult {
-        id: done.lease_id,
-        task_id: id,
-        worker_id: done.worker_id,
-        artifact_id: done.artifact_id,
-        status: report.status.to_owned(),
-        output: report.output,
-        error_message: report.error_message,
-        metrics: report.metrics,
-        completed_at: done.completed_at,
-    };
-    // The result is stored: a flood of other requests must not keep its worker from hearing so.
-    let task = wire::Task::from(task_get_through(&app.db, Lane::Reserved, id).await?);
-    Response::ok(&json!({
-        "task": task, "artifact": wire::artifact(&artifact), "result": wire::result(&result),
-    }))
-}
-
-fn read_report(app: &App, request: &Request, body: Option<&Value>) -> Result<Report> {
-    let mut form = Form::new(body)?;
-    let lease_id = named_lease(app, request, &mut form);
-    let status = form.choice("status", &["success", "error"]).required();
-    let output: Option<String> = form.string("output").max(OUTPUT_MAX).nullable();
-    let error: Option<String> = form.string("error_message").max(ERROR_MAX).nullable();
-    let (duration, tokens) = form.object("metrics").or_empty(|metrics| {
-        let most = i64::from(i32::MAX);
-        let duration = metrics.integer("duration_ms").range(0, most).or(0);
-        let tokens = metrics.integer("tokens_used").range(0, most).nullable();
-        (duration, tokens)
-    });
-    let kind: String = form
-        .string("artifact_type")
-        .min(1)
-        .max(128)
-        .or("LLM_RESULT".into());
-    let tags = form
-        .strings("artifact_tags")
-        .max_items(100)
-        .each(1, 256)
-        .or(Vec::new());
-    let retryable = form.boolean("retryable").or(true);
-    let conversation = conversation(&mut form);
-    let stopped = stopped(&mut form);
-    let worker = form.string("worker_id").max(128).nullable();
-    form.finish()?;
-    let tags: Vec<String> = tags.into_iter().collect();
-    let mut metrics = metrics(body.and_then(|body| body.get("metrics")));
-    metrics.insert("duration_ms".to_owned(), json!(duration));
-    metrics.insert("tokens_used".to_owned(), json!(tokens));
-    let metrics = Value::Object(metrics);
-    let options = VerbOptions::default()
-        .maybe("error_message", error.clone())
-        .with("metrics", metrics.clone())
-        .with("artifact_type", kind.clone())
-        .with("artifact_tags", json!(tags))
-        .with("retryable", retryable)
-        .maybe("conversation", conversation)
-        .maybe("stopped", stopped)
-        .maybe("worker_id", worker);
-    Ok(Report {
-        lease_id,
-        status,
-        output,
-        error_message: error,
-        metrics,
-        kind,
-        tags,
-        options,
-    })
-}
-
-/// The metrics beside those of the contract that are kept: numbers, booleans and short texts.
-fn metrics(given: Option<&Value>) -> Map<String, Value> {
-    let given = given.and_then(Value::as_object).into_iter().flatten();
-    let is_kept = |value: &Value| match value {
-        Value::Object(_) | Value::Array(_) => false,
-        Value::String(text) => text.len() <= METRIC_TEXT_MAX,
-        _ => true,
-    };
-    given
-        .filter(|(name, value)| !KNOWN_METRICS.contains(&name.as_str()) && is_kept(value))
-        .take(METRICS_MAX - KNOWN_METRICS.len())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-/// The conversation that a success leaves to the next task of its context.
-fn conversation(form: &mut Form<'_>) -> Option<Value> {
-    form.object("conversation").nullable(|conversation| {
-        let session: String = conversation.string("session_id").min(1).max(200).required();
-        let how = conversation
-            .choice("how", &["new", "resumed", "forked", "moved"])
-            .required();
-        json!({ "session_id": session, "how": how })
-    })
-}
-
 /// How the worker ended the processes of the task.
-fn stopped(form: &mut Form<'_>) -> Option<Value> {
+pub(super) fn stopped(form: &mut Form<'_>) -> Option<Value> {
     form.object("stopped").nullable(|stopped| {
         let gone = stopped.boolean("tree_gone").required();
         let signal = stopped

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::leases::TTL;
 use super::{App, refuse_while_stopping};
-use crate::db::calls::lease::{Grant, NextRequest, lease_next};
+use crate::db::calls::lease::{Grant, NextRequest};
 use crate::db::calls::maintenance::lane_ready;
 use crate::db::calls::worker::worker_get;
 use crate::error::{Error, Kind, Result};
@@ -60,13 +60,13 @@ pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
 async fn wait_for_work(app: &App, ask: &NextRequest, wait: Duration) -> Result<Vec<Grant>> {
     let deadline = Instant::now() + wait;
     if wait.is_zero() {
-        return lease_next(&app.db, ask, &ask.worker_id).await;
+        return app.leases.next(ask).await;
     }
     let interest = interest(app, ask).await?;
     let mut waiter = match app.waiters.register(interest.clone()) {
         Ok(waiter) => waiter,
         Err(refusal) => {
-            let grants = lease_next(&app.db, ask, &ask.worker_id).await?;
+            let grants = app.leases.next(ask).await?;
             return if grants.is_empty() {
                 Err(refusal)
             } else {
@@ -77,7 +77,7 @@ async fn wait_for_work(app: &App, ask: &NextRequest, wait: Duration) -> Result<V
     let mut woken = false;
     loop {
         waiter.begin();
-        let grants = lease_next(&app.db, ask, &ask.worker_id).await?;
+        let grants = app.leases.next(ask).await?;
         let limited = if grants.is_empty() {
             limited_for(app, &ask.worker_id).await?
         } else {

@@ -24,8 +24,8 @@ const GRANTED: &[(&str, &str)] = &[
     ),
     (
         "bloom_worker",
-        "worker_register worker_beat lease_next lease_start lease_heartbeat lease_extend \
-         lease_complete lease_release task_log_append",
+        "worker_register worker_beat lease_next lease_next_many lease_start lease_heartbeat \
+         lease_extend lease_complete lease_complete_many lease_release task_log_append",
     ),
     (
         "bloom_reader",

@@ -142,6 +142,9 @@ const SCOPES: &[&str] = &[
 ];
 const HASH: &[&str] = &["null", "''", "'\\x00'", "sha512('y')"];
 const TTL: Arg = Arg::Int(1, 86400);
+/// Arrays that do not fit to one item.
+const MANY: &[&str] = &["null", "'{}'", "array_fill('%T'::uuid, array[2])"];
+const MANY_TEXTS: &[&str] = &["null", "'{}'", "'{a,b}'"];
 
 fn arg(name: &'static str, good: &'static str, kind: Arg) -> Argument {
     Argument { name, good, kind }
@@ -182,6 +185,7 @@ fn limit(max: i32) -> Argument {
 pub fn verbs() -> Vec<Verb> {
     let mut all = tasks();
     all.extend(leases());
+    all.extend(lease_batches());
     all.extend(workers());
     all.extend(upkeep::readers());
     all.extend(upkeep::keepers());
@@ -237,6 +241,33 @@ fn tasks() -> Vec<Verb> {
             ],
         ),
         verb("task_promote", vec![limit(10000)]),
+    ]
+}
+
+fn lease_batches() -> Vec<Verb> {
+    vec![
+        verb(
+            "lease_next_many",
+            vec![arg(
+                "requests",
+                "'[{\"worker_id\": \"w\"}]'",
+                Arg::Some(&["null", "'{}'", "'[]'", "'3'"]),
+            )],
+        ),
+        verb(
+            "lease_complete_many",
+            vec![
+                arg("tasks", "array['%T'::uuid]", Arg::Some(MANY)),
+                arg("leases", "array['%L'::uuid]", Arg::Some(MANY)),
+                arg("statuses", "array['success']", Arg::Some(MANY_TEXTS)),
+                arg("outputs", "array['out']", Arg::Some(MANY_TEXTS)),
+                arg(
+                    "options",
+                    "'[{}]'",
+                    Arg::Some(&["null", "'{}'", "'[]'", "'[{}, {}]'"]),
+                ),
+            ],
+        ),
     ]
 }
 
