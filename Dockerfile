@@ -4,7 +4,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked && cp target/release/bloom /usr/local/bin/bloom
+    cargo build --release --locked --bin bloom && cp target/release/bloom /usr/local/bin/bloom
 
 FROM debian:bookworm-slim
 # The certificate authorities, for TLS to Postgres.

@@ -16,7 +16,7 @@ setup: ## check for Rust and a C compiler, install the PostgreSQL server if it i
 	@scripts/setup.sh
 
 build: setup ## build the program in release mode
-	cargo build --release --locked
+	cargo build --release --locked --bin bloom
 
 run: build ## serve on http://127.0.0.1:5000 with a private Postgres (or DATABASE_URL)
 	@exec env BLOOM_DATA_DIR="$$(scripts/data-dir.sh)" $(BLOOM) serve $(ARGS)

@@ -476,7 +476,7 @@ create table bloom_private.worker (
 -- capacity follows max_concurrency but never falls below what is active.
 create table bloom_private.worker_slot (
     worker_id text primary key references bloom_private.worker (worker_id) on delete cascade,
-    max_concurrency integer not null check (max_concurrency between 1 and 32),
+    max_concurrency integer not null check (max_concurrency between 1 and 1000),
     capacity integer not null,
     active integer not null default 0,
     constraint worker_never_over_capacity check (active between 0 and capacity)

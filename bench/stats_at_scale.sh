@@ -13,7 +13,7 @@ dir=${2:-$(mktemp -d)}
 requests=300
 chunk=20000
 cd "$(dirname "$0")/.."
-cargo build --release --quiet
+cargo build --release --quiet --bin bloom
 chmod 711 "$dir"
 
 # The pipe ends with the service, so this waits for its lines and no longer.

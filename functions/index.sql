@@ -65,7 +65,8 @@
 \ir _internal/worker_is_live.sql
 \ir _internal/session_touch.sql
 \ir _internal/lease_request_read.sql
-\ir _internal/lease_request_try.sql
+\ir _internal/lease_request_error.sql
+\ir _internal/lease_request_queues.sql
 \ir _internal/lease_requests_admit.sql
 \ir _internal/leases_requested.sql
 \ir _internal/claim_rooms.sql
@@ -85,9 +86,11 @@
 \ir _internal/metrics_read.sql
 \ir _internal/conversation_read.sql
 \ir _internal/stopped_read.sql
+\ir _internal/completion_digest.sql
 \ir _internal/completion_read.sql
 \ir _internal/completion_replay.sql
 \ir _internal/completion_try.sql
+\ir _internal/completions_read.sql
 \ir _internal/replay_try.sql
 \ir _internal/completions_store.sql
 

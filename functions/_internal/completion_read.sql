@@ -29,10 +29,7 @@ begin
     v.stopped := stopped_read(p_options -> 'stopped');
     v.worker_id := option_text(p_options, 'worker_id', null, 128);
     v.actor := case when p_options ? 'actor' then actor(p_options) end;
-    v.digest := sha256(convert_to(jsonb_build_array(p_status, v.error_message, v.metrics,
-        v.artifact_type, v.artifact_tags, p_output is null, v.conversation,
-            v.stopped)::text, 'UTF8')
-        || sha256(convert_to(coalesce(p_output, ''), 'UTF8')));
+    v.digest := completion_digest(v, p_output);
     v.artifact_id := uuid_v7();
     v.at := clock_timestamp();
     return v;

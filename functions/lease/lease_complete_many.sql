@@ -29,9 +29,7 @@ begin
     then
         perform refuse_field('tasks', 'Expected arrays of the same length');
     end if;
-    v_given := array(select completion_try(p_statuses[o.ordinality], p_outputs[o.ordinality],
-            o.value)
-        from jsonb_array_elements(p_options) with ordinality o order by o.ordinality);
+    v_given := completions_read(p_statuses, p_outputs, p_options);
 
     with gone as (
         delete from lease l

@@ -3,7 +3,7 @@ returns setof bloom.worker_row
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Registers a worker by name, or updates it: what is not given stays as it is. created tells which.
---   p_options  url, status ("online"), claude_cli, max_concurrency 1–32, labels, ip_addrs,
+--   p_options  url, status ("online"), claude_cli, max_concurrency 1–1000, labels, ip_addrs,
 --              agent_version, os_info, install_method, credential (the name of the account that it
 --              works with; one of its own, worker:NAME, unless it ever named one), actor
 -- A lowered max_concurrency holds for new leases at once; live ones go on.
@@ -18,7 +18,7 @@ begin
     perform check_text('name', p_worker_id, 1, 128);
     perform worker_options_check(p_options);
     v_actor := actor(p_options);
-    v_slots := option_integer(p_options, 'max_concurrency', null, 1, 32);
+    v_slots := option_integer(p_options, 'max_concurrency', null, 1, 1000);
     loop
         insert into worker (worker_id) values (p_worker_id) on conflict (worker_id) do nothing;
         v_new := found;

@@ -8,7 +8,7 @@ use crate::shutdown::Shutdown;
 
 /// Bounds of the batcher.
 const BOUNDS: Options = Options {
-    flights: 2,
+    flights: 1,
     max_calls: 128,
     max_bytes: 4 << 20,
     max_waiting: 20_000,

@@ -15,7 +15,7 @@ use crate::shutdown::Shutdown;
 const TASK_WEIGHT: usize = 1024;
 /// Bounds of the batcher: 128 requests, or 512 tasks.
 const BOUNDS: Options = Options {
-    flights: 2,
+    flights: 1,
     max_calls: 128,
     max_bytes: 512 * TASK_WEIGHT,
     max_waiting: 20_000,

@@ -281,12 +281,12 @@ async fn as_many_waiters_wake_as_there_is_work() {
     got.sort();
     ids.sort();
     assert_eq!((got, empty), (ids, 30), "every task once");
-    // Sessions report what they counted when they end.
+    // Once for each request. Sessions report what they counted when they end.
     let looks = eventually("the service's sessions are gone", || async {
         let sql = "select (select count(*) from pg_stat_activity
                             where datname = current_database() and pid <> pg_backend_pid()),
                           (select coalesce(sum(calls), 0)::bigint from pg_stat_user_functions
-                            where funcname = 'lease_next')";
+                            where funcname = 'lease_request_error')";
         let row = client.query_one(sql, &[]).await.unwrap();
         (row.get::<_, i64>(0) == 0).then(|| row.get::<_, i64>(1))
     })

@@ -134,7 +134,6 @@ async fn functions_with_exception_blocks_are_the_known_ones() {
     // One item of a batch must not fail its neighbours.
     let known = [
         "completion_try",
-        "lease_request_try",
         "replay_try",
         "submission_try",
         "worker_sync",

@@ -147,18 +147,27 @@ pub async fn lease_next_many(
     db: &Db,
     requests: &[(&NextRequest, Actor<'_>)],
 ) -> Result<Vec<Result<Vec<Grant>>>> {
-    let asked: Value = requests
+    let of = |at: usize| requests[at].0;
+    let all = 0..requests.len();
+    let workers: Vec<_> = all.clone().map(|at| of(at).worker_id.as_str()).collect();
+    let sessions: Vec<_> = all.clone().map(|at| of(at).session_id).collect();
+    let most: Vec<_> = all.clone().map(|at| of(at).max_tasks).collect();
+    let ttls: Vec<_> = all.clone().map(|at| of(at).ttl_seconds).collect();
+    let ids: Vec<_> = all.clone().map(|at| of(at).request_id).collect();
+    let actors: Vec<_> = requests.iter().map(|(_, actor)| *actor).collect();
+    let queues: Vec<_> = all.map(|at| &of(at).queues).collect();
+    let queues = queues
         .iter()
-        .map(|(request, actor)| {
-            json!({
-                "worker_id": request.worker_id, "session_id": request.session_id,
-                "max_tasks": request.max_tasks, "ttl_seconds": request.ttl_seconds,
-                "request_id": request.request_id, "queues": request.queues, "actor": actor,
-            })
-        })
-        .collect();
-    let sql = "select n.ordinal, n.error, (n.granted).* from bloom.lease_next_many($1) n";
-    let rows = db.call(Lane::General, sql, &[&asked]).await?;
+        .any(|queues| queues.is_some())
+        .then(|| json!(queues));
+    let options = VerbOptions::default()
+        .with("actors", actors)
+        .maybe("queues", queues);
+    let sql = "select n.ordinal, n.error, (n.granted).* \
+               from bloom.lease_next_many($1, $2, $3, $4, $5, $6) n";
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&workers, &sessions, &most, &ttls, &ids, &options.json()];
+    let rows = db.call(Lane::General, sql, &params).await?;
     let mut answers: Vec<_> = requests.iter().map(|_| Ok(Vec::new())).collect();
     for row in &rows {
         let at = usize::try_from(row.get::<_, i32>("ordinal") - 1).ok();

@@ -81,7 +81,7 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
                 "max_concurrency",
                 capabilities
                     .integer("max_concurrency")
-                    .range(1, 32)
+                    .range(1, 1000)
                     .optional(),
             )
             .maybe(

@@ -144,6 +144,7 @@ const HASH: &[&str] = &["null", "''", "'\\x00'", "sha512('y')"];
 const TTL: Arg = Arg::Int(1, 86400);
 /// Arrays that do not fit to one item.
 const MANY: &[&str] = &["null", "'{}'", "array_fill('%T'::uuid, array[2])"];
+const MANY_NUMBERS: &[&str] = &["null", "'{}'", "'{1,1}'"];
 const MANY_TEXTS: &[&str] = &["null", "'{}'", "'{a,b}'"];
 
 fn arg(name: &'static str, good: &'static str, kind: Arg) -> Argument {
@@ -248,11 +249,20 @@ fn lease_batches() -> Vec<Verb> {
     vec![
         verb(
             "lease_next_many",
-            vec![arg(
-                "requests",
-                "'[{\"worker_id\": \"w\"}]'",
-                Arg::Some(&["null", "'{}'", "'[]'", "'3'"]),
-            )],
+            vec![
+                arg("workers", "array['w']", Arg::Some(MANY_TEXTS)),
+                arg("sessions", "array[null::uuid]", Arg::Some(MANY)),
+                arg("max_tasks", "array[1]", Arg::Some(MANY_NUMBERS)),
+                arg("ttl_seconds", "array[60]", Arg::Some(MANY_NUMBERS)),
+                arg("requests", "array[null::uuid]", Arg::Some(MANY)),
+                options(&[
+                    ("actors", Opt::Texts(1000, 200)),
+                    (
+                        "queues",
+                        Opt::Object(&["[[\"x\"], null]", "[[3]]", "[\"x\"]"]),
+                    ),
+                ]),
+            ],
         ),
         verb(
             "lease_complete_many",
@@ -384,7 +394,7 @@ fn workers() -> Vec<Verb> {
                     ("url", Opt::Text(2048)),
                     ("status", Opt::Among),
                     ("claude_cli", Opt::Bool),
-                    ("max_concurrency", Opt::Int(1, 32)),
+                    ("max_concurrency", Opt::Int(1, 1000)),
                     ("labels", Opt::Texts(100, 128)),
                     ("ip_addrs", Opt::Texts(100, 128)),
                     ("agent_version", Opt::Text(128)),
