@@ -1,7 +1,7 @@
 //! Closed loops, and what is said of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -22,6 +22,7 @@ pub struct Figures {
 impl Figures {
     /// Per second.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    #[must_use]
     pub fn rate(&self) -> f64 {
         self.done as f64 / self.took.as_secs_f64()
     }
@@ -31,6 +32,7 @@ impl Figures {
         clippy::cast_precision_loss,
         reason = "microseconds are far below 2^52"
     )]
+    #[must_use]
     pub fn ms(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
@@ -39,10 +41,28 @@ impl Figures {
 /// Prints figures, as JSON lines on stdout and for people on stderr.
 pub struct Report {
     /// What the figures were measured on.
-    pub settings: Value,
+    settings: Value,
+    said: Mutex<Vec<(String, f64)>>,
 }
 
 impl Report {
+    /// Nothing measured yet.
+    #[must_use]
+    pub fn new(settings: Value) -> Self {
+        Self {
+            settings,
+            said: Mutex::default(),
+        }
+    }
+
+    /// A figure that was printed.
+    #[must_use]
+    pub fn said(&self, name: &str) -> Option<f64> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = said.iter().rev().find(|(said, _)| said == name);
+        found.map(|(_, value)| *value)
+    }
+
     /// One figure with its latencies.
     pub fn figures(&self, name: &str, unit: &str, figures: &Figures) {
         self.line(
@@ -60,6 +80,9 @@ impl Report {
         reason = "that is its purpose"
     )]
     pub fn line(&self, name: &str, value: f64, unit: &str, latency: Option<(f64, f64)>) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push((name.to_owned(), value));
+        drop(said);
         let (p50, p99) = latency.unzip();
         println!(
             "{}",

@@ -51,6 +51,11 @@ pub struct Bench {
     pub server: Server,
 }
 
+/// Queues 1000 tasks of 150 bytes, each of a context of its own. Its argument names the thousand.
+pub const SUBMIT: &str = "select count(*) from bloom.task_submit_many(
+    (select jsonb_agg(jsonb_build_object('context_id', 'c' || $1 || '-' || i, 'agent_slug', 'a',
+         'prompt', repeat('x', 150))) from generate_series(1, 1000) i), '{\"notify\": false}')";
+
 /// Runs one scenario.
 pub async fn run(bench: &Bench, name: &str) -> anyhow::Result<()> {
     match name {
@@ -70,7 +75,7 @@ pub async fn run(bench: &Bench, name: &str) -> anyhow::Result<()> {
 
 impl Bench {
     /// Removes what is queued, and queues `tasks` new ones of 150 bytes.
-    async fn fill(&self, tasks: u32) -> anyhow::Result<()> {
+    pub async fn fill(&self, tasks: u32) -> anyhow::Result<()> {
         let client = self.server.connect().await?;
         client
             .batch_execute(
@@ -79,19 +84,15 @@ impl Bench {
                  select bloom.task_cancel(task_id) from bloom_private.ready",
             )
             .await?;
-        let submit = "select count(*) from bloom.task_submit_many(
-            (select jsonb_agg(jsonb_build_object('context_id', 'c' || $1 || '-' || i,
-                 'agent_slug', 'a', 'prompt', repeat('x', 150))) from generate_series(1, 1000) i),
-            '{\"notify\": false}')";
         for chunk in 0..tasks.div_ceil(1000) {
-            client.query(submit, &[&chunk.to_string()]).await?;
+            client.query(SUBMIT, &[&chunk.to_string()]).await?;
         }
         client.batch_execute("vacuum analyze").await?;
         Ok(())
     }
 
     /// Registers workers `w0`, `w1`, … with so many slots each.
-    async fn register(&self, workers: usize, slots: usize) -> anyhow::Result<()> {
+    pub async fn register(&self, workers: usize, slots: usize) -> anyhow::Result<()> {
         let mut client = Client::connect(&self.server.base).await?;
         for at in 0..workers {
             let body = json!({

@@ -64,8 +64,8 @@ impl Server {
         })
     }
 
-    /// A session of its database, as its owner.
-    pub async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
+    /// How its database is reached, as its owner.
+    pub fn config(&self) -> anyhow::Result<tokio_postgres::Config> {
         // The driver knows no password files.
         let (url, _) = self
             .database
@@ -75,7 +75,12 @@ impl Server {
         let password = line.trim().rsplit(':').next().unwrap_or_default();
         let mut config: tokio_postgres::Config = url.parse()?;
         config.password(password);
-        let (client, connection) = config.connect(NoTls).await?;
+        Ok(config)
+    }
+
+    /// A session of its database.
+    pub async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
+        let (client, connection) = self.config()?.connect(NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }

@@ -38,7 +38,7 @@ impl Leases {
     /// Asks for work: what the worker was given.
     ///
     /// # Errors
-    /// As the verb refuses, or [`Error::Unavailable`](crate::error::Error::Unavailable).
+    /// As the verb refuses, or [`Error::Unavailable`].
     pub async fn next(&self, request: &NextRequest) -> Result<Vec<Grant>> {
         let given = self.0.call(&request.worker_id, request.clone()).await?;
         Ok(given.grants)
