@@ -96,7 +96,7 @@ impl Bench {
         let mut client = Client::connect(&self.server.base).await?;
         for at in 0..workers {
             let body = json!({
-                "name": format!("w{at}"), "capabilities": {"max_concurrency": slots},
+                "name": format!("w{at}"), "capabilities": {"slots": slots},
             });
             client.call("/workers", &body).await?;
         }

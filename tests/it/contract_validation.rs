@@ -234,6 +234,11 @@ async fn wrong_workers_are_told_what_is_wrong() {
         ),
         (
             "capabilities",
+            json!({ "slots": 1001 }),
+            "Number must be less than or equal to 1000",
+        ),
+        (
+            "capabilities",
             json!({ "claude_cli": "yes" }),
             "Expected boolean, received string",
         ),

@@ -49,6 +49,16 @@ async fn a_second_registration_updates() {
 }
 
 #[tokio::test]
+async fn slots_win_over_the_contracts_bound_of_concurrency() {
+    let runtime = Runtime::start().await;
+    let capabilities = json!({ "max_concurrency": 32, "slots": 500 });
+    let pool = json!({ "name": "pool", "capabilities": capabilities });
+    let reply = runtime.api.post("/workers", pool).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    assert_eq!(reply.body["capabilities"]["max_concurrency"], 500);
+}
+
+#[tokio::test]
 async fn a_worker_shows_its_active_leases_and_no_others() {
     let runtime = Runtime::start().await;
     let api = &runtime.api;

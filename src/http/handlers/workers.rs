@@ -75,15 +75,12 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
     let known = &["online", "offline", "syncing", "error", "unknown"];
     let status = form.choice("status", known).or("online");
     let options = form.object("capabilities").or_empty(|capabilities| {
+        let agents = capabilities.integer("max_concurrency").range(1, 32);
+        let agents = agents.optional();
+        let pool = capabilities.integer("slots").range(1, 1000).optional();
         VerbOptions::of(request.caller().name())
             .maybe("claude_cli", capabilities.boolean("claude_cli").optional())
-            .maybe(
-                "max_concurrency",
-                capabilities
-                    .integer("max_concurrency")
-                    .range(1, 1000)
-                    .optional(),
-            )
+            .maybe("max_concurrency", pool.or(agents))
             .maybe(
                 "labels",
                 capabilities
