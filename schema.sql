@@ -435,6 +435,14 @@ create table bloom_private.status_count (
     primary key (queue, status)
 );
 
+-- How often each transition happened, by queue, folded likewise.
+create table bloom_private.event_count (
+    queue text not null,
+    cause text not null,
+    events bigint not null,
+    primary key (queue, cause)
+);
+
 create table bloom_private.log_cursor (
     name text primary key,
     xid xid8 not null

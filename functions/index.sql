@@ -29,6 +29,7 @@
 \ir _internal/triggers.sql
 \ir _internal/status_deltas.sql
 \ir _internal/status_counts.sql
+\ir _internal/event_deltas.sql
 
 -- Group: Moving tasks
 \ir _internal/lane_of.sql
@@ -185,6 +186,7 @@
 \ir audit/audit_note.sql
 \ir audit/audit_read.sql
 \ir audit/stats.sql
+\ir audit/measures.sql
 
 -- Group: Verbs: settings and keys
 \ir setting/setting_get.sql

@@ -30,6 +30,7 @@ use tracing::warn;
 
 use crate::db::sqlstate::is_undone;
 use crate::error::{Error, Result};
+use crate::metrics::Histogram;
 use crate::shutdown::Shutdown;
 use queue::{Entry, Queue};
 
@@ -37,6 +38,9 @@ use queue::{Entry, Queue};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How many calls of a failed flight are made at the same time.
 const ALONE_AT_ONCE: usize = 4;
+
+/// Upper bounds of the sizes that are counted.
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// Bounds of a batcher.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +93,8 @@ struct Shared<R: Route> {
     options: Options,
     shutdown: Shutdown,
     state: Mutex<State<R>>,
+    /// How many calls each flight had.
+    sizes: Arc<Histogram>,
 }
 
 struct State<R: Route> {
@@ -118,8 +124,15 @@ impl<R: Route> Batcher<R> {
                 options,
                 shutdown: shutdown.clone(),
                 state: Mutex::new(state),
+                sizes: Arc::new(Histogram::new(SIZES)),
             }),
         }
+    }
+
+    /// How many calls travelled together, flight by flight.
+    #[must_use]
+    pub fn sizes(&self) -> Arc<Histogram> {
+        Arc::clone(&self.shared.sizes)
     }
 
     /// Makes `call` for `caller`, together with others if it must wait anyway.
@@ -182,6 +195,8 @@ impl<R: Route> Shared<R> {
             .into_iter()
             .map(|entry| (entry.call, entry.answer))
             .unzip();
+        #[expect(clippy::cast_precision_loss, reason = "at most some hundred")]
+        self.sizes.observe(calls.len() as f64);
         match self.route.fly(&calls).await {
             Ok(answers) => self.deliver(seats, answers).await,
             Err(error) if calls.len() > 1 && is_undone(&error) => {

@@ -98,6 +98,8 @@ pub struct Usage {
     pub open: u32,
     /// So many are in use.
     pub lent: u32,
+    /// So many calls wait for one.
+    pub waiting: usize,
 }
 
 /// A cheap clonable handle on the database.
@@ -236,14 +238,10 @@ impl Db {
     /// How the pools are doing. Asks nobody.
     #[must_use]
     pub fn health(&self) -> Health {
-        let usage = |gate: &Gate| {
-            let (size, open, lent) = gate.usage();
-            Usage { size, open, lent }
-        };
         Health {
             failure: self.inner.shared.failure(),
-            general: usage(&self.inner.general),
-            reserved: usage(&self.inner.reserved),
+            general: self.inner.general.usage(),
+            reserved: self.inner.reserved.usage(),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod http;
 pub mod maintenance;
 pub mod membridge;
+pub mod metrics;
 pub mod model_stub;
 pub mod outbound;
 pub mod routing;

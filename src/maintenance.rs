@@ -2,6 +2,9 @@
 //! call share the work out by locks, so that it does not matter how many do, or when.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -37,39 +40,69 @@ pub struct Options {
     pub keep: Retention,
 }
 
-/// Starts every job; they end with `shutdown`.
-pub fn start(db: &Db, options: Options, shutdown: &Shutdown) {
+/// How often a job ran.
+#[derive(Debug)]
+pub struct Runs {
+    /// The job's name.
+    pub job: &'static str,
+    ok: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Runs {
+    fn of(job: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            job,
+            ok: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        })
+    }
+
+    /// How many runs succeeded and how many failed.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.ok.load(Relaxed), self.failed.load(Relaxed))
+    }
+}
+
+/// Starts every job; they end with `shutdown`. Returns how often each ran.
+#[must_use]
+pub fn start(db: &Db, options: Options, shutdown: &Shutdown) -> Vec<Arc<Runs>> {
     let second = Duration::from_secs(1);
-    repeat(shutdown, "promote", second / 2, {
+    let mut all = Vec::new();
+    all.push(repeat(shutdown, "promote", second / 2, {
         let db = db.clone();
         move || promote(db.clone())
-    });
-    repeat(shutdown, "mark", second / 4, {
+    }));
+    all.push(repeat(shutdown, "mark", second / 4, {
         let db = db.clone();
         move || {
             let db = db.clone();
             async move { lane_advance(&db, MARK_STRIDE).await.map(drop) }
         }
-    });
-    repeat(shutdown, "count", second, {
+    }));
+    all.push(repeat(shutdown, "count", second, {
         let db = db.clone();
         move || {
             let db = db.clone();
             async move { status_fold(&db).await.map(drop) }
         }
-    });
-    repeat(shutdown, "workers", 5 * second, {
+    }));
+    all.push(repeat(shutdown, "workers", 5 * second, {
         let db = db.clone();
         move || {
             let db = db.clone();
             async move { worker_sweep(&db, SILENT_SECONDS).await.map(drop) }
         }
-    });
-    repeat(shutdown, "history", 600 * second, {
+    }));
+    all.push(repeat(shutdown, "history", 600 * second, {
         let db = db.clone();
         move || tidy_history(db.clone(), options.keep)
-    });
-    shutdown.spawn(reap(db.clone(), options.grace, shutdown.clone()));
+    }));
+    let reaped = Runs::of("reap");
+    all.push(Arc::clone(&reaped));
+    shutdown.spawn(reap(db.clone(), options.grace, reaped, shutdown.clone()));
+    all
 }
 
 /// Runs `job` about every `pause` until shutdown. A failure is logged when it begins and when it
@@ -79,17 +112,20 @@ fn repeat<F>(
     name: &'static str,
     pause: Duration,
     job: impl Fn() -> F + Send + 'static,
-) where
+) -> Arc<Runs>
+where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let stop = shutdown.clone();
+    let runs = Runs::of(name);
+    let mut log = FailureLog::new(Arc::clone(&runs));
     shutdown.spawn(async move {
-        let mut log = FailureLog::new(name);
         while !stop.is_requested() {
             log.note(job().await.as_ref().err());
             nap(pause, &stop).await;
         }
     });
+    runs
 }
 
 /// Sleeps for `pause`, a fifth more or less, so that processes do not march in step.
@@ -124,8 +160,8 @@ async fn tidy_history(db: Db, keep: Retention) -> Result<()> {
 
 /// Takes back leases that ran out. An outage of ours or of Postgres looks to us like the death of
 /// every worker; so there is a pause after it in which they can show that they live.
-async fn reap(db: Db, grace: Duration, shutdown: Shutdown) {
-    let mut log = FailureLog::new("reap");
+async fn reap(db: Db, grace: Duration, runs: Arc<Runs>, shutdown: Shutdown) {
+    let mut log = FailureLog::new(runs);
     let mut not_before = Instant::now() + grace;
     while !shutdown.is_requested() {
         // Before the grace is over, asking for what is overdue notices an outage all the same.
@@ -173,30 +209,35 @@ async fn reap_singly(db: &Db, grace: u32) -> Result<()> {
     last
 }
 
-/// Logs the first failure of a row of them, and the recovery.
+/// Counts runs, and logs the first failure of a row of them, and the recovery.
 struct FailureLog {
-    job: &'static str,
+    runs: Arc<Runs>,
     failing: bool,
 }
 
 impl FailureLog {
-    fn new(job: &'static str) -> Self {
+    fn new(runs: Arc<Runs>) -> Self {
         Self {
-            job,
+            runs,
             failing: false,
         }
     }
 
     fn note(&mut self, failure: Option<&Error>) {
+        let runs = match failure {
+            Some(_) => &self.runs.failed,
+            None => &self.runs.ok,
+        };
+        runs.fetch_add(1, Relaxed);
         match failure {
             Some(error) if !self.failing => {
                 warn!(
-                    job = self.job,
+                    job = self.runs.job,
                     error = error.chain(),
                     "maintenance fails; it goes on trying"
                 );
             }
-            None if self.failing => info!(job = self.job, "maintenance works again"),
+            None if self.failing => info!(job = self.runs.job, "maintenance works again"),
             _ => {}
         }
         self.failing = failure.is_some();

@@ -11,6 +11,8 @@ mod state;
 mod sync;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -54,6 +56,8 @@ struct Inner {
     /// What was read last, so that an outage of the database does not end proxying. Another process
     /// may have changed it meanwhile, so it is read again where the database answers.
     known: RwLock<Option<Stored>>,
+    /// Rounds of the sync that succeeded and that failed.
+    rounds: [AtomicU64; 2],
 }
 
 /// What a test of the connection found.
@@ -75,6 +79,7 @@ impl Membridge {
                 options,
                 state: State::default(),
                 known: RwLock::default(),
+                rounds: Default::default(),
             }),
         }
     }
@@ -88,6 +93,13 @@ impl Membridge {
     #[must_use]
     pub fn status(&self) -> Status {
         self.inner.state.status()
+    }
+
+    /// How many rounds of the sync succeeded and how many failed.
+    #[must_use]
+    pub fn rounds(&self) -> (u64, u64) {
+        let [ok, failed] = &self.inner.rounds;
+        (ok.load(Relaxed), failed.load(Relaxed))
     }
 
     /// The stored settings, without the key.

@@ -2,6 +2,7 @@
 
 mod control;
 mod keys;
+mod measures;
 mod wakeups;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::db::listen::{self, Listener};
 use crate::db::{self, Db, Endpoint};
 use crate::dispatch::{self, Dispatcher};
 use crate::fleet::Fleet;
-use crate::http::handlers::{App, router};
+use crate::http::handlers::{App, metrics_router, router};
 use crate::http::{self, Authenticator, KeyStore, Policy, Server};
 use crate::maintenance;
 use crate::membridge::{self, Membridge};
@@ -56,6 +57,8 @@ pub struct Options {
     pub membridge: membridge::Options,
     /// How tasks are pushed to agents.
     pub dispatch: dispatch::Options,
+    /// Where scrapers may read metrics without a key, beside the place where they need one.
+    pub metrics: Option<TcpListener>,
 }
 
 /// Installs or upgrades the schema, waiting for a server that is still starting.
@@ -98,16 +101,28 @@ pub async fn run(
     let events = listening.subscribe();
     shutdown.spawn(ear.run(shutdown.clone()));
     wakeups::start(&db, &waiters, notifier, events, &shutdown);
-    maintenance::start(&db, options.maintenance, &shutdown);
+    let jobs = maintenance::start(&db, options.maintenance, &shutdown);
 
     let membridge = Membridge::new(db.clone(), options.membridge);
     membridge.start(&shutdown);
     let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
     let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
-    let app = Arc::new(App {
+    let router = router()?;
+    let parts = measures::Parts {
+        db: db.clone(),
+        listening,
+        waiters: waiters.clone(),
         submits: Submits::new(&db, &shutdown),
         leases: Leases::new(&db, &shutdown),
         completions: Completions::new(&db, &shutdown),
+        membridge: membridge.clone(),
+        jobs,
+    };
+    let app = Arc::new(App {
+        submits: parts.submits.clone(),
+        leases: parts.leases.clone(),
+        completions: parts.completions.clone(),
+        metrics: Arc::new(measures::of(&router, parts)),
         fleet: Fleet::new(db.clone()),
         control: Arc::new(control::Control(membridge)),
         dispatcher: Dispatcher::new(db.clone(), options.dispatch),
@@ -119,7 +134,14 @@ pub async fn run(
         started: Instant::now(),
         strict_leases: options.strict_leases,
     });
-    Server::new(options.server, router()?, auth, app)
+    if let Some(listener) = options.metrics {
+        serve_metrics(options.server.clone(), listener, &app, &shutdown)?;
+    }
+    let metrics = Arc::clone(&app.metrics);
+    Server::new(options.server, router, auth, app)
+        .observe(move |seen| {
+            metrics.request(seen.method.as_str(), seen.route, seen.status, seen.elapsed);
+        })
         .run(listener, shutdown.clone())
         .await?;
     shutdown.request();
@@ -127,5 +149,19 @@ pub async fn run(
     if timeout(FINISH_LIMIT, shutdown.finished()).await.is_err() {
         warn!("some jobs did not end in time; they are abandoned");
     }
+    Ok(())
+}
+
+/// The metrics on an address of their own, open to whoever reaches it.
+fn serve_metrics(
+    options: http::Options,
+    listener: TcpListener,
+    app: &Arc<App>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    info!(address = %listener.local_addr()?, "serving metrics");
+    let auth = Authenticator::new(Policy::Keys, None, None);
+    let server = Server::new(options, metrics_router()?, auth, Arc::clone(app));
+    shutdown.spawn(server.run(listener, shutdown.clone()));
     Ok(())
 }

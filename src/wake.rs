@@ -36,12 +36,18 @@ pub use notifier::{Announcer, Batch, Notifier};
 pub use queue::{Found, Interest, Lane};
 
 use crate::error::{Error, Kind, Result};
+use crate::metrics::Histogram;
 use queue::{Id, Queue};
 
 /// Waiters that a process keeps, unless told otherwise.
 pub const MAX_WAITERS: usize = 10_000;
 /// A resync rouses everybody, spread over this time.
 pub const RESYNC_SPREAD: Duration = Duration::from_secs(1);
+
+/// Upper bounds of the times from a wake-up to its leases, in seconds.
+const LATENCIES: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +69,8 @@ pub struct Waiters {
 struct Inner {
     state: Mutex<State>,
     limit: usize,
+    /// From a wake-up to its leases.
+    latencies: Arc<Histogram>,
 }
 
 #[derive(Default)]
@@ -77,12 +85,17 @@ struct Bell {
     notify: Arc<Notify>,
     /// When to look again whatever happens.
     resync_at: Option<Instant>,
+    /// When it was roused, until it has heard of it.
+    rung_at: Option<Instant>,
 }
 
 impl State {
-    fn ring(&self, roused: &[Id]) {
-        for bell in roused.iter().filter_map(|id| self.bells.get(id)) {
-            bell.notify.notify_one();
+    fn ring(&mut self, roused: &[Id]) {
+        for id in roused {
+            if let Some(bell) = self.bells.get_mut(id) {
+                bell.rung_at.get_or_insert_with(Instant::now);
+                bell.notify.notify_one();
+            }
         }
     }
 }
@@ -101,6 +114,7 @@ impl Waiters {
             inner: Arc::new(Inner {
                 state: Mutex::default(),
                 limit,
+                latencies: Arc::new(Histogram::new(LATENCIES)),
             }),
         }
     }
@@ -129,6 +143,7 @@ impl Waiters {
             Bell {
                 notify: Arc::clone(&notify),
                 resync_at: None,
+                rung_at: None,
             },
         );
         drop(state);
@@ -136,6 +151,7 @@ impl Waiters {
             waiters: self.clone(),
             id,
             notify,
+            rung_at: None,
         })
     }
 
@@ -200,6 +216,12 @@ impl Waiters {
         self.len() == 0
     }
 
+    /// How long it takes from the wake-up of a waiter until it has its leases.
+    #[must_use]
+    pub fn latencies(&self) -> Arc<Histogram> {
+        Arc::clone(&self.inner.latencies)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code of ours panics while it holds the lock.
         self.inner
@@ -214,6 +236,8 @@ pub struct Waiter {
     waiters: Waiters,
     id: Id,
     notify: Arc<Notify>,
+    /// When it was roused for the present look.
+    rung_at: Option<Instant>,
 }
 
 impl Waiter {
@@ -225,6 +249,9 @@ impl Waiter {
     /// Right after each look. Not called when the look failed: then somebody else looks, once this
     /// waiter is dropped.
     pub fn settle(&mut self, found: Found<'_>) {
+        if let (Some(at), Found::Tasks([_, ..])) = (self.rung_at.take(), &found) {
+            self.waiters.inner.latencies.observe_time(at.elapsed());
+        }
         let mut state = self.waiters.lock();
         let roused = state.queue.settle(self.id, found);
         state.ring(&roused);
@@ -239,6 +266,10 @@ impl Waiter {
                     return Woken::Closed;
                 }
                 if state.queue.is_woken(self.id) {
+                    self.rung_at = state
+                        .bells
+                        .get_mut(&self.id)
+                        .and_then(|bell| bell.rung_at.take());
                     return Woken::Work;
                 }
                 let now = Instant::now();

@@ -1,9 +1,9 @@
 create or replace function bloom.status_fold() returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
--- Folds the event log into status_count, up to the oldest running transaction. One at a time: who
--- comes second leaves at once. Returns the number of rows changed. Writes: status_count,
--- log_cursor.
+-- Folds the event log into status_count and event_count, up to the oldest running transaction. One
+-- at a time: who comes second leaves at once. Returns the number of counts of tasks changed.
+-- Writes: status_count, event_count, log_cursor.
 declare
     v_from xid8;
     v_to xid8 := pg_snapshot_xmin(pg_current_snapshot());
@@ -18,6 +18,9 @@ begin
     on conflict (queue, status) do update
        set tasks = c.tasks + excluded.tasks, entered = c.entered + excluded.entered;
     get diagnostics v_rows = row_count;
+    insert into event_count as c (queue, cause, events)
+    select d.queue, d.cause, d.events from event_deltas(v_from, v_to) d
+    on conflict (queue, cause) do update set events = c.events + excluded.events;
     -- Events of workers and settings change no count, but they must not hold retention back.
     if v_rows > 0
         or exists (select from event where xid >= v_from and xid < v_to)

@@ -1,9 +1,12 @@
 //! Reports of workers that travel together.
 
+use std::sync::Arc;
+
 use super::{Batcher, Options, Route};
 use crate::db::Db;
 use crate::db::calls::lease::{Completed, Report, lease_complete_many};
 use crate::error::Result;
+use crate::metrics::Histogram;
 use crate::shutdown::Shutdown;
 
 /// Bounds of the batcher.
@@ -24,6 +27,12 @@ impl Completions {
     #[must_use]
     pub fn new(db: &Db, shutdown: &Shutdown) -> Self {
         Self(Batcher::new(Reports(db.clone()), BOUNDS, shutdown))
+    }
+
+    /// How many reports travelled together.
+    #[must_use]
+    pub fn sizes(&self) -> Arc<Histogram> {
+        self.0.sizes()
     }
 
     /// Ends a lease with its result, in the name of `caller`.

@@ -1,6 +1,7 @@
 //! Requests for work that travel together.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tracing::{debug, warn};
 
@@ -9,6 +10,7 @@ use crate::db::Db;
 use crate::db::calls::VerbOptions;
 use crate::db::calls::lease::{Grant, NextRequest, lease_next_many, lease_release};
 use crate::error::{Error, Result};
+use crate::metrics::Histogram;
 use crate::shutdown::Shutdown;
 
 /// What one task of a request counts.
@@ -33,6 +35,12 @@ impl Leases {
     #[must_use]
     pub fn new(db: &Db, shutdown: &Shutdown) -> Self {
         Self(Batcher::new(Requests(db.clone()), BOUNDS, shutdown))
+    }
+
+    /// How many requests travelled together.
+    #[must_use]
+    pub fn sizes(&self) -> Arc<Histogram> {
+        self.0.sizes()
     }
 
     /// Asks for work: what the worker was given.

@@ -1,6 +1,7 @@
 //! Submissions that travel together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -9,6 +10,7 @@ use crate::db::Db;
 use crate::db::calls::task::{Submitted, Task, task_get_many, task_submit_many};
 use crate::db::sqlstate::item_refusal;
 use crate::error::{Error, Result};
+use crate::metrics::Histogram;
 use crate::shutdown::Shutdown;
 
 /// Bounds of each of the two batchers.
@@ -48,6 +50,12 @@ impl Submits {
             free: batcher(),
             tied: batcher(),
         }
+    }
+
+    /// How many submissions travelled together, on each of the two ways.
+    #[must_use]
+    pub fn sizes(&self) -> [Arc<Histogram>; 2] {
+        [self.free.sizes(), self.tied.sizes()]
     }
 
     /// Submits `task`, an object as `bloom.task_submit_many` takes it, in the name of `caller`.

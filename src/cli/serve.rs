@@ -56,9 +56,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     watch_signals(&shutdown)?;
     // First the address, so that a second service on it says so before it touches anything.
-    let listener = TcpListener::bind(args.listen.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen.listen))?;
+    let listener = bind(args.listen.listen).await?;
     let database = tokio::select! {
         opened = Database::open(&args.database) => opened?,
         () = shutdown.requested() => return Ok(ExitCode::SUCCESS),
@@ -66,6 +64,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let served = serve(&args, &database, listener, &shutdown).await;
     database.close().await;
     served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address}"))
 }
 
 async fn serve(
@@ -84,7 +87,10 @@ async fn serve(
             }
         }
         let address = listener.local_addr()?;
-        let options = options(args, database, address).await?;
+        let mut options = options(args, database, address).await?;
+        if let Some(metrics) = args.listen.metrics_listen {
+            options.metrics = Some(bind(metrics).await?);
+        }
         info!(%address, "serving");
         let mut out = Out::stdout();
         out.line(format!("BLOOM Runtime is at http://{address}"))?;
@@ -145,6 +151,7 @@ async fn options(
         strict_leases: args.service.strict_leases,
         membridge: outside.membridge,
         dispatch: outside.dispatch,
+        metrics: None,
     })
 }
 

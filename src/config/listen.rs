@@ -16,6 +16,11 @@ pub struct ListenArgs {
         default_value = "127.0.0.1:5000"
     )]
     pub listen: SocketAddr,
+
+    /// Another address on which `GET /metrics` needs no key, for scrapers on this machine or in a
+    /// network that nobody else reaches.
+    #[arg(long, value_name = "ADDR", env = "BLOOM_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl ListenArgs {

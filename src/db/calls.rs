@@ -9,6 +9,7 @@ pub mod credential;
 pub mod key;
 pub mod lease;
 pub mod maintenance;
+pub mod measures;
 pub mod queue;
 pub mod setting;
 pub mod task;

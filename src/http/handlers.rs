@@ -10,6 +10,7 @@ mod dispatch;
 mod health;
 mod leases;
 mod membridge;
+mod metrics;
 mod pull;
 mod queues;
 mod submission;
@@ -35,6 +36,7 @@ use crate::db::Db;
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Kind, Result};
 use crate::fleet::Fleet;
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::wake::{Announcer, Waiters};
 
@@ -63,6 +65,8 @@ pub struct App {
     pub dispatcher: Dispatcher,
     /// Tells other processes of new tasks.
     pub announcer: Announcer,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Asks requests to come to an end.
     pub shutdown: Shutdown,
     /// How many readers of live logs may wait at the same time.
@@ -203,7 +207,18 @@ fn reading_routes() -> Vec<Route<App>> {
         Route::get("/api/runtime/health", Access::Open, health::health).rate(RateClass::Exempt),
         Route::get("/healthz", Access::Open, health::live).rate(RateClass::Exempt),
         Route::get("/readyz", Access::Open, health::ready).rate(RateClass::Exempt),
+        Route::get("/metrics", READERS, metrics::scrape),
     ]
+}
+
+/// The routes of an address of its own for scrapers, which need no key there.
+///
+/// # Errors
+/// As [`router`].
+pub fn metrics_router() -> std::result::Result<Router<App>, RouteError> {
+    Router::new(vec![
+        Route::get("/metrics", Access::Open, metrics::scrape).rate(RateClass::Exempt),
+    ])
 }
 
 fn membridge_routes() -> Vec<Route<App>> {

@@ -3,6 +3,7 @@
 //! Here an agent is read leniently, field by field: what has the wrong type is as good as missing.
 //! What the verb then does with it, see `worker_sync`.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -50,7 +51,9 @@ async fn round(membridge: &Membridge, failing: &mut bool) {
         Ok(stored) if stored.url.is_none() => return,
         _ => {}
     }
-    match sync(membridge).await {
+    let synced = sync(membridge).await;
+    membridge.inner.rounds[usize::from(synced.is_err())].fetch_add(1, Relaxed);
+    match synced {
         Ok(report) => {
             let skipped = report["skipped"].as_array().map_or(0, Vec::len);
             if *failing {

@@ -46,6 +46,7 @@ mod list_plans;
 mod listen;
 mod longpoll;
 mod membridge;
+mod metrics;
 mod model;
 mod nginx;
 mod outage;

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod errors;
+mod metrics;
 mod routes;
 mod source;
 mod sql_api;
@@ -68,6 +69,11 @@ fn the_configuration_reference_is_what_the_program_takes() {
 #[test]
 fn the_table_of_routes_is_the_routers() {
     check("http-api.md", &routes::render());
+}
+
+#[test]
+fn the_list_of_metrics_is_what_the_service_counts() {
+    check("metrics.md", &metrics::render());
 }
 
 #[test]

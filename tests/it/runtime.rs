@@ -76,6 +76,7 @@ pub fn options(endpoint: Endpoint) -> Options {
             keys: dispatch::AgentKeys::default(),
             public_url: Some("http://runtime.test".to_owned()),
         },
+        metrics: None,
     }
 }
 

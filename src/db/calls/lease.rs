@@ -43,6 +43,7 @@ pub struct Grant {
     pub ver: i32,
     pub epoch: i32,
     pub conversation: Option<Value>,
+    pub replayed: bool,
 }
 
 impl From<&Row> for Grant {
@@ -75,6 +76,7 @@ impl From<&Row> for Grant {
             ver: row.get("ver"),
             epoch: row.get("epoch"),
             conversation: row.get("conversation"),
+            replayed: row.get("replayed"),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 
 use super::{Connection, Opener, Shared};
 use crate::db::endpoint::Endpoint;
-use crate::db::sqlstate;
+use crate::db::{Usage, sqlstate};
 use crate::error::Result;
 
 /// Callers that may wait for a connection of one lane; further ones are refused at once.
@@ -122,11 +122,15 @@ impl Gate {
         }
     }
 
-    /// Connections that the lane may have, has, and has lent.
-    pub(crate) fn usage(&self) -> (u32, u32, u32) {
-        let state = self.pool.state();
+    /// How the lane is used.
+    pub(crate) fn usage(&self) -> Usage {
         let free = u32::try_from(self.turns.available_permits()).unwrap_or(u32::MAX);
-        (self.size, state.connections, self.size.saturating_sub(free))
+        Usage {
+            size: self.size,
+            open: self.pool.state().connections,
+            lent: self.size.saturating_sub(free),
+            waiting: self.waiting.load(Relaxed),
+        }
     }
 }
 

@@ -67,6 +67,7 @@ pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
     let is_minimal = request.prefers_minimal();
     let done = end(&app, &request, id, &said).await?;
     app.waiters.worker_freed(&done.worker_id);
+    app.metrics.completed(&done);
     if is_minimal {
         return Response::ok(&shown(&done));
     }
@@ -129,6 +130,10 @@ pub async fn complete_many(app: Arc<App>, request: Request) -> Result<Response> 
     } else {
         lease::lease_complete_many(&app.db, &reports).await?
     };
+    ended
+        .iter()
+        .flatten()
+        .for_each(|done| app.metrics.completed(done));
     let mut workers: Vec<_> = ended.iter().flatten().map(|done| &done.worker_id).collect();
     workers.sort_unstable();
     workers.dedup();

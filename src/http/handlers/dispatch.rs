@@ -31,6 +31,7 @@ pub async fn dispatch(app: Arc<App>, request: Request) -> Result<Response> {
         // Leasing too: a client that goes away between the two must not leave a lease behind.
         async move {
             let (grant, url) = assign(&app, id, worker).await?;
+            app.metrics.leased(&grant);
             let done = app.dispatcher.run(&grant, &url).await;
             app.waiters.worker_freed(&grant.worker_id);
             done.map(|execution| (grant, execution))

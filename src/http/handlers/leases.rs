@@ -37,6 +37,7 @@ pub async fn lease(app: Arc<App>, request: Request) -> Result<Response> {
         Some(worker) => lease::lease_task(&app.db, id, &[&worker], ttl, ROUTER).await?,
         None => assign(&app, id, ttl).await?,
     };
+    app.metrics.leased(&grant);
     let worker = worker_get(&app.db, &grant.worker_id).await?;
     let lease = wire::Granted::from(grant).lease;
     Response::created(&json!({ "lease": lease, "worker": wire::worker(&worker) }))

@@ -69,6 +69,7 @@ pub(super) fn readers() -> Vec<Verb> {
             ],
         ),
         verb("stats", vec![]),
+        verb("measures", vec![]),
     ]
 }
 
