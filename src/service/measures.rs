@@ -34,9 +34,9 @@ pub(super) struct Parts {
 
 /// Metrics of these routes and parts.
 pub(super) fn of<S>(router: &Router<S>, parts: Parts) -> Metrics {
-    let routes = router.routes().iter();
-    let routes = routes.map(|route| (known(route.method()), route.path()));
-    let mut metrics = Metrics::new(parts.db.clone(), routes);
+    let table = router.routes().iter();
+    let table = table.map(|route| (known(route.method()), route.path()));
+    let mut metrics = Metrics::new(parts.db.clone(), table);
     watch(&mut metrics, parts);
     metrics
 }
@@ -60,7 +60,7 @@ fn watch(metrics: &mut Metrics, parts: Parts) {
         out.histogram(WAKE_SECONDS, &[], parts.waiters.latencies().read());
         let [free, tied] = parts.submits.sizes();
         out.histogram(BATCH_SIZE, &["submit"], free.read());
-        out.histogram(BATCH_SIZE, &["submit_tied"], tied.read());
+        out.histogram(BATCH_SIZE, &["tied"], tied.read());
         out.histogram(BATCH_SIZE, &["lease"], parts.leases.sizes().read());
         out.histogram(BATCH_SIZE, &["complete"], parts.completions.sizes().read());
         let (ok, failed) = parts.membridge.rounds();

@@ -1,5 +1,7 @@
 //! `GET /metrics`: what a scraper reads, who may, and that it answers whatever happens.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers, exactly")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

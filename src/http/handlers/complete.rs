@@ -130,10 +130,9 @@ pub async fn complete_many(app: Arc<App>, request: Request) -> Result<Response> 
     } else {
         lease::lease_complete_many(&app.db, &reports).await?
     };
-    ended
-        .iter()
-        .flatten()
-        .for_each(|done| app.metrics.completed(done));
+    for done in ended.iter().flatten() {
+        app.metrics.completed(done);
+    }
     let mut workers: Vec<_> = ended.iter().flatten().map(|done| &done.worker_id).collect();
     workers.sort_unstable();
     workers.dedup();

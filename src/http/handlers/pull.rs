@@ -51,7 +51,9 @@ pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
     };
     let wait = Duration::from_secs(wait.unsigned_abs());
     let grants = wait_for_work(&app, &ask, wait).await?;
-    grants.iter().for_each(|grant| app.metrics.leased(grant));
+    for grant in &grants {
+        app.metrics.leased(grant);
+    }
     let leases: Vec<_> = grants.into_iter().map(wire::Granted::from).collect();
     Response::ok(&json!({ "leases": leases }))
 }
