@@ -3,7 +3,7 @@
 -- bloom_owner, into the empty schemas bloom (verbs and read views: the contract) and bloom_private
 -- (everything else). Databases that already have an older version take migrations/ instead.
 --
--- State = table. A task's submission never changes. Its state is the one small table that its key
+-- State = table. A task's submission never changes, but for its priority. Its state is the one small table that its key
 -- stands in (ready, deferred, parked, lease or finished), and a transition deletes the key from
 -- one and inserts it into the next with ver + 1. Every such row carries the same header:
 --   task_id, queue      whose state this is
@@ -423,6 +423,7 @@ create table bloom_private.event_default partition of bloom_private.event defaul
 create index event_log on bloom_private.event (xid, seq);
 create unique index event_task on bloom_private.event (task_id, ver, at);
 create index event_subject on bloom_private.event (subject, xid) where subject is not null;
+create index event_others on bloom_private.event (xid, seq) where subject is not null;
 
 -- How many tasks of a queue have a status (tasks) and how many transitions ever led to it
 -- (entered), folded from the event log up to a transaction id; what came after it is added when

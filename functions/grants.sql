@@ -5,7 +5,9 @@ revoke all on all functions in schema bloom, bloom_private from public;
 
 grant execute on function
     bloom.task_submit(text, text, text, jsonb), bloom.task_submit_many(jsonb, jsonb),
-    bloom.task_cancel(uuid, jsonb), bloom.task_requeue(uuid, jsonb), bloom.task_get(uuid),
+    bloom.task_cancel(uuid, jsonb), bloom.task_cancel_many(uuid[], jsonb),
+    bloom.task_requeue(uuid, jsonb), bloom.task_requeue_many(uuid[], jsonb),
+    bloom.task_prioritize(uuid, integer, jsonb), bloom.task_get(uuid),
     bloom.task_get_many(uuid[]), bloom.task_result(uuid), bloom.task_explain(uuid)
 to bloom_producer;
 
@@ -29,7 +31,8 @@ grant execute on function
     bloom.lease_list(text, integer, uuid), bloom.lease_overdue(integer),
     bloom.worker_get(text), bloom.worker_list(), bloom.queue_list(), bloom.credential_list(),
     bloom.artifact_get(uuid), bloom.artifact_list(uuid, integer, uuid),
-    bloom.audit_list(integer, xid8, bigint, jsonb), bloom.audit_read(xid8, bigint, integer),
+    bloom.audit_list(integer, xid8, bigint, jsonb), bloom.audit_reach(xid8, bigint, jsonb),
+    bloom.audit_read(xid8, bigint, integer), bloom.audit_verify(uuid, integer),
     bloom.stats(), bloom.measures()
 to bloom_reader;
 

@@ -25,6 +25,10 @@
 \ir _internal/ready_announce.sql
 \ir _internal/event_record.sql
 \ir _internal/event_note.sql
+\ir _internal/event_window.sql
+\ir _internal/event_trail.sql
+\ir _internal/event_matches.sql
+\ir _internal/edge_is_legal.sql
 \ir _internal/forbid.sql
 \ir _internal/triggers.sql
 \ir _internal/status_deltas.sql
@@ -45,6 +49,10 @@
 \ir _internal/submissions_enqueue.sql
 \ir _internal/submissions_accept.sql
 \ir _internal/waiting_end.sql
+\ir _internal/waiting_prioritize.sql
+\ir _internal/ids_in_order.sql
+\ir _internal/task_stop.sql
+\ir _internal/task_restart.sql
 
 -- Group: Leases
 \ir _internal/lease_expiry.sql
@@ -106,6 +114,9 @@
 -- Group: Reading
 \ir _internal/task_rows.sql
 \ir _internal/task_ids.sql
+\ir _internal/task_heads.sql
+\ir _internal/trail_faults.sql
+\ir _internal/audit_options.sql
 \ir _internal/leases_shown.sql
 \ir _internal/explain_deferred.sql
 \ir _internal/explain_parked.sql
@@ -129,8 +140,11 @@
 \ir task/task_submit_many.sql
 \ir task/task_submit.sql
 \ir task/task_cancel.sql
+\ir task/task_cancel_many.sql
 \ir task/task_requeue.sql
+\ir task/task_requeue_many.sql
 \ir task/task_requeue_dead.sql
+\ir task/task_prioritize.sql
 \ir task/task_promote.sql
 
 -- Group: Verbs: leases
@@ -183,6 +197,8 @@
 \ir artifact/artifact_get.sql
 \ir artifact/artifact_list.sql
 \ir audit/audit_list.sql
+\ir audit/audit_reach.sql
+\ir audit/audit_verify.sql
 \ir audit/audit_note.sql
 \ir audit/audit_read.sql
 \ir audit/stats.sql

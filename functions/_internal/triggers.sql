@@ -44,8 +44,12 @@ begin
     foreach v_table in array array['task', 'attempt', 'event'] loop
         if not exists (select from pg_trigger where tgname = 'never_changed'
                           and tgrelid = ('bloom_private.' || v_table)::regclass) then
-            execute format('create trigger never_changed before update on bloom_private.%I
-                for each row execute function bloom_private.forbid()', v_table);
+            -- All columns of a submission but its priority, which task_prioritize changes.
+            execute format('create trigger never_changed before update %s on bloom_private.%I
+                for each row execute function bloom_private.forbid()',
+                case v_table when 'task' then 'of task_id, queue, context_id, agent_slug, prompt,
+                    context_hints, policy, desired_format, requires, max_attempts, max_crashes,
+                    serial, idempotency_key, created_at, created_by' end, v_table);
             execute format('alter table bloom_private.%I enable always trigger never_changed',
                 v_table);
         end if;

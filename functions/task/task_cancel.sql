@@ -11,40 +11,25 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- lease; event. Raises RT400, RT404, RT409 wrong_status.
 declare
     v_actor text;
-    v_detail jsonb;
-    v_grace interval;
+    v_reason text;
+    v_grace integer;
     v_status text;
 begin
     perform check_options(p_options, array['reason', 'grace_seconds', 'actor']);
     v_actor := actor(p_options);
-    v_grace := make_interval(secs => option_integer(p_options, 'grace_seconds', 60, 1, 3600));
-    v_detail := jsonb_build_object('reason',
-        coalesce(option_text(p_options, 'reason', null, 2000), 'cancelled'));
-    for v_try in 1..3 loop
-        if waiting_end(p_task_id, v_actor, v_detail) then
-            perform context_pass_on(array[p_task_id]);
-            return 'cancelled';
-        end if;
-        update lease
-           set ver = ver + 1, cause = 'cancel_requested', prior = status, actor = v_actor,
-               detail = v_detail, cancel_requested_at = clock_timestamp(),
-               cancel_deadline = clock_timestamp() + v_grace
-         where task_id = p_task_id and cancel_requested_at is null;
-        select status into v_status from task_place(p_task_id);
-        if not found then
-            perform task_missing(p_task_id);
-        elsif v_status = 'cancelled' or exists (select from lease
-            where task_id = p_task_id and cancel_requested_at is not null)
-        then
-            return v_status;
-        elsif v_status in ('completed', 'dead') then
-            perform refuse(409, 'wrong_status',
-                format('Cannot cancel task with status ''%s''', v_status),
-                jsonb_build_object('task_id', p_task_id, 'status', v_status));
-        end if;
-        -- None of these: it moved while we looked from table to table. Look again.
-    end loop;
-    raise exception using errcode = '40001', message = 'the task keeps changing its state';
+    v_grace := option_integer(p_options, 'grace_seconds', 60, 1, 3600);
+    v_reason := coalesce(option_text(p_options, 'reason', null, 2000), 'cancelled');
+    v_status := task_stop(p_task_id, v_actor, jsonb_build_object('reason', v_reason),
+        make_interval(secs => v_grace));
+    if v_status is null then
+        perform task_missing(p_task_id);
+    elsif v_status in ('completed', 'dead') then
+        perform refuse(409, 'wrong_status', format('Cannot cancel task with status ''%s''',
+            v_status), jsonb_build_object('task_id', p_task_id, 'status', v_status));
+    elsif v_status = 'cancelled' then
+        perform context_pass_on(array[p_task_id]);
+    end if;
+    return v_status;
 end
 $$;
 comment on function bloom.task_cancel(uuid, jsonb) is 'Cancels a task, or asks its worker to stop.';

@@ -4,6 +4,7 @@
 mod artifacts;
 mod audit;
 mod batch;
+mod bulk;
 mod complete;
 mod credentials;
 mod dispatch;
@@ -104,6 +105,8 @@ fn task_routes() -> Vec<Route<App>> {
         Route::post("/api/runtime/llm-tasks/batch", PRODUCERS, batch::submit)
             .rate(RateClass::Worker)
             .body(BodyLimit::Large),
+        Route::post("/api/runtime/llm-tasks/cancel", PRODUCERS, bulk::cancel),
+        Route::post("/api/runtime/llm-tasks/requeue", PRODUCERS, bulk::requeue),
         Route::get("/api/runtime/llm-tasks", READERS, tasks::list),
         Route::get("/api/runtime/llm-tasks/{id}", ANYONE, tasks::show),
         Route::get(
@@ -130,6 +133,11 @@ fn task_routes() -> Vec<Route<App>> {
             "/api/runtime/llm-tasks/{id}/requeue",
             PRODUCERS,
             tasks::requeue,
+        ),
+        Route::post(
+            "/api/runtime/llm-tasks/{id}/priority",
+            PRODUCERS,
+            tasks::prioritize,
         ),
         Route::get("/api/runtime/runs", READERS, tasks::runs),
     ]
@@ -203,6 +211,7 @@ fn reading_routes() -> Vec<Route<App>> {
             artifacts::content,
         ),
         Route::get("/api/runtime/audit", READERS, audit::list),
+        Route::get("/api/runtime/audit/verify", READERS, audit::verify).rate(RateClass::Heavy),
         Route::get("/api/runtime/stats", READERS, audit::stats),
         Route::get("/api/runtime/health", Access::Open, health::health).rate(RateClass::Exempt),
         Route::get("/healthz", Access::Open, health::live).rate(RateClass::Exempt),
@@ -270,6 +279,11 @@ fn not_found(code: &str, text: &str) -> Error {
 /// The page that a list request asks for: at most so many rows, below this id.
 fn page(query: &Query) -> Result<(i32, Option<Uuid>)> {
     let limit = query.limit(PAGE, PAGE_MAX)?;
+    Ok((i32::try_from(limit).unwrap_or(i32::MAX), cursor(query)?))
+}
+
+/// Where a list request goes on.
+fn cursor(query: &Query) -> Result<Option<Uuid>> {
     let cursor = query.text("cursor")?.map(|text| {
         Uuid::try_parse(text).map_err(|_| {
             Error::refused(
@@ -279,10 +293,7 @@ fn page(query: &Query) -> Result<(i32, Option<Uuid>)> {
             )
         })
     });
-    Ok((
-        i32::try_from(limit).unwrap_or(i32::MAX),
-        cursor.transpose()?,
-    ))
+    cursor.transpose()
 }
 
 /// A list answer; with a cursor where there is more. Only a full page can have a next one, and

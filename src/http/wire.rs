@@ -1,17 +1,20 @@
 //! The bodies of answers: the contract's entities, field by field in its order. Members that the
 //! contract does not know follow at the end.
 
+mod event;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::db::calls::artifact::Artifact as ArtifactRow;
-use crate::db::calls::audit::Event;
 use crate::db::calls::credential::Credential;
 use crate::db::calls::lease::{Grant, Lease as LeaseRow};
 use crate::db::calls::queue::Queue as QueueRow;
 use crate::db::calls::task::{Attempt, Task as TaskRow, TaskResult};
 use crate::db::calls::worker::Worker as WorkerRow;
+
+pub use event::{audit, cause, event_id, event_position, position_id, task_event};
 
 /// The members of a policy that come first, in order. Postgres keeps an order of its own.
 const POLICY: [&str; 2] = ["timeout_sec", "budget"];
@@ -350,133 +353,6 @@ pub fn queue(row: &QueueRow) -> Value {
         "oldest_ready_at": row.oldest_ready_at,
         "created_at": row.created_at,
     })
-}
-
-/// One transition in the trail of a task.
-#[must_use]
-pub fn task_event(row: &Event) -> Value {
-    json!({
-        "id": event_id(row),
-        "ver": row.ver,
-        "action": row.cause,
-        "at": row.at,
-        "actor": row.actor,
-        "from": row.prior,
-        "to": row.status,
-        "lease_id": row.lease_id,
-        "fence": row.fence,
-        "worker_id": row.worker_id,
-        "attempts": row.attempts,
-        "detail": row.detail,
-    })
-}
-
-/// One row of the audit trail.
-#[must_use]
-pub fn audit(row: &Event) -> Value {
-    let (entity_type, entity_id) = entity(row);
-    json!({
-        "id": event_id(row),
-        "timestamp": row.at,
-        "action": action(&row.cause),
-        "entity_type": entity_type,
-        "entity_id": entity_id,
-        "actor": row.actor,
-        "detail": detail(row),
-        "task_id": row.task_id,
-        "ver": row.ver,
-        "lease_id": row.lease_id,
-        "worker_id": row.worker_id,
-    })
-}
-
-/// A UUID that stands for an event's place in the log: transaction, then number, in order. Bits of
-/// a UUID that name its version and variant are set as RFC 9562 asks for version 8.
-#[must_use]
-pub fn event_id(row: &Event) -> Uuid {
-    let (xid, seq) = row.position;
-    // 48 bits of the transaction, 4 of version, 12 more of it; 2 of variant, 62 of the number.
-    let xid = u128::from(xid.cast_unsigned());
-    let seq = u128::from(seq.cast_unsigned()) & ((1 << 62) - 1);
-    let head = ((xid >> 12) & 0xffff_ffff_ffff) << 16 | 0x8000 | (xid & 0xfff);
-    Uuid::from_u128(head << 64 | 0b10 << 62 | seq)
-}
-
-/// The position that [`event_id`] stands for.
-#[must_use]
-pub fn event_position(id: Uuid) -> (i64, i64) {
-    let bits = id.as_u128();
-    let head = (bits >> 64) & 0xffff_ffff_ffff_ffff;
-    let xid = ((head >> 16) << 12) | (head & 0xfff);
-    let seq = bits & ((1 << 62) - 1);
-    (
-        i64::try_from(xid).unwrap_or(i64::MAX),
-        i64::try_from(seq).unwrap_or(i64::MAX),
-    )
-}
-
-fn entity(row: &Event) -> (&str, String) {
-    match (row.task_id, &row.subject) {
-        (Some(_), _) if row.cause == "leased" => (
-            "lease",
-            row.lease_id.map(|id| id.to_string()).unwrap_or_default(),
-        ),
-        (Some(id), _) => ("llm_task", id.to_string()),
-        (None, Some(subject)) => match subject.split_once('/') {
-            Some(("setting", "membridge")) => ("runtime_config", "singleton".to_owned()),
-            Some((kind, id)) => (kind, id.to_owned()),
-            None => ("runtime", subject.clone()),
-        },
-        (None, None) => ("runtime", String::new()),
-    }
-}
-
-/// The contract's names of actions.
-fn action(cause: &str) -> &str {
-    match cause {
-        "submitted" => "task_created",
-        "leased" => "task_leased",
-        "running" => "task_started",
-        "completed" => "task_completed",
-        "failed" => "task_failed",
-        "dead" => "task_dead",
-        "cancelled" => "task_cancelled",
-        "requeued" => "task_requeued",
-        "expired" => "lease_expired",
-        "released" => "lease_released",
-        "removed" => "lease_removed",
-        "due" => "task_due",
-        "turn" => "task_turn",
-        "cancel_requested" => "task_cancel_requested",
-        "cancel_delivered" => "task_cancel_delivered",
-        other => other,
-    }
-}
-
-fn detail(row: &Event) -> String {
-    let mut text = match (&row.prior, &row.status) {
-        (Some(from), Some(to)) => format!("{from} -> {to}"),
-        (None, Some(to)) => to.clone(),
-        _ => String::new(),
-    };
-    if let Some(worker) = &row.worker_id {
-        text.push_str(" on ");
-        text.push_str(worker);
-    }
-    if let Some(Value::Object(facts)) = &row.detail {
-        for (name, value) in facts {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            if !text.is_empty() {
-                text.push_str("; ");
-            }
-            text.push_str(name);
-            text.push_str(": ");
-            text.push_str(&value);
-        }
-    }
-    text
 }
 
 #[cfg(test)]

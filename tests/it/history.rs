@@ -15,7 +15,9 @@ mod span;
 use std::collections::HashMap;
 use std::fmt;
 
+use serde_json::Value;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,11 @@ pub struct Bounds {
     pub hurried: bool,
 }
 
+/// The state machine: which cause leads from which statuses to which.
+pub fn edges() -> &'static [fold::Edge] {
+    fold::EDGES
+}
+
 /// Every violation in the history of a database. Nothing else may be writing to it.
 pub async fn violations(client: &Client, bounds: &Bounds) -> Vec<Violation> {
     let history = load::load(client).await;
@@ -50,6 +57,24 @@ pub async fn violations(client: &Client, bounds: &Bounds) -> Vec<Violation> {
     found.extend(rest::check(&history, client).await);
     found.extend(span::check(&history, bounds));
     found
+}
+
+/// What `audit_verify` makes of it, page by page: how many events it saw, and the first bad one.
+pub async fn verified(client: &Client) -> (usize, Value) {
+    let (mut events, mut after) = (0, None::<Uuid>);
+    loop {
+        let sql = "select bloom.audit_verify($1, 100)";
+        let row = client.query_one(sql, &[&after]).await.expect("verifies");
+        let page: Value = row.get(0);
+        events += usize::try_from(page["events"].as_u64().unwrap()).unwrap();
+        if !page["bad"].is_null() {
+            return (events, page["bad"].clone());
+        }
+        match page["next"].as_str() {
+            Some(next) => after = Some(next.parse().unwrap()),
+            None => return (events, Value::Null),
+        }
+    }
 }
 
 /// Panics with the first few violations, if there are any. Returns the number of events.
@@ -67,5 +92,13 @@ pub async fn assert_clean_within(client: &Client, bounds: &Bounds) -> usize {
         found.len(),
         shown.join("\n")
     );
-    load::load(client).await.events.len()
+    let events = load::load(client).await.events.len();
+    let (seen, bad) = verified(client).await;
+    assert_eq!(
+        bad,
+        Value::Null,
+        "audit_verify finds what the checker does not"
+    );
+    assert_eq!(seen, events, "audit_verify sees every event of a task");
+    events
 }

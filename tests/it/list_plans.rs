@@ -116,6 +116,20 @@ async fn statistics_and_lists_read_no_more_than_they_show() {
                 .to_owned(),
             page,
         ),
+        (
+            format!(
+                "select * from bloom.audit_list(100, null, null, '{{\"task_id\": \"{before}\"}}')"
+            ),
+            page,
+        ),
+        (
+            "select * from bloom.audit_list(100, null, null, '{\"kind\": \"worker\"}')".to_owned(),
+            page,
+        ),
+        (
+            format!("select bloom.audit_verify('{before}', 100)"),
+            2 * page,
+        ),
     ] {
         // Plans for the parameters at hand come first, then those for any.
         for round in 0..7 {
@@ -131,4 +145,84 @@ async fn statistics_and_lists_read_no_more_than_they_show() {
         let read = rows_read(&mut client, sql).await;
         assert!(read <= 100, "{sql} reads {read} rows");
     }
+}
+
+/// More tasks than a filtered page looks through.
+const HISTORY: i64 = 45_000;
+/// What it looks through.
+const WINDOW: i64 = 20_000;
+
+/// A long history of nothing that the filters ask for.
+async fn long_history(client: &Client) {
+    let sql = format!(
+        "set search_path = pg_catalog, bloom_private, pg_temp;
+         create temp table made as
+             select bloom_private.uuid_v7() as task_id from generate_series(1, {HISTORY});
+         insert into task
+         select task_id, 'default', 'c', 'a', 'p', '{{}}', '{{}}', 'text', '{{}}', 5, 3, 5, false,
+                null, now(), 'test' from made;
+         -- Each leaves an event.
+         insert into finished (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
+             prior, actor, lease_id, worker_id)
+         select task_id, 'default', 'completed', 1, 0, 1, 1, 0, 'completed', 'running', 'test',
+                task_id, 'w' from made"
+    );
+    client.batch_execute(&sql).await.unwrap();
+    client.batch_execute("vacuum analyze").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_filtered_page_looks_through_so_many_rows_and_says_where_to_go_on() {
+    let db = TestDb::new().await;
+    let mut client = db.connect().await;
+    long_history(&client).await;
+    let lists = [
+        "context_id",
+        "queue",
+        "agent_slug",
+        "label",
+        "text",
+        "worker_id",
+    ]
+    .map(|filter| format!("bloom.task_list('completed', 100, null, '{{\"{filter}\": \"x\"}}')"));
+    let trails = [
+        r#"{"actor": "x"}"#,
+        r#"{"causes": ["x"]}"#,
+        r#"{"kind": "lease"}"#,
+    ]
+    .map(|options| format!("bloom.audit_list(100, null, null, '{options}')"));
+    for call in lists.iter().chain(&trails) {
+        // An index entry and a row of each, and where there is no hit, a look elsewhere.
+        let most = if call.contains("worker_id") { 5 } else { 3 } * WINDOW;
+        for round in 0..7 {
+            let read = rows_read(&mut client, &format!("select * from {call}")).await;
+            assert!(
+                read >= WINDOW && read <= most,
+                "{call} reads {read} rows, round {round}"
+            );
+        }
+    }
+    let reach = "select count(*) from bloom_private.task
+                  where task_id >= bloom.task_reach('completed')";
+    assert_eq!(
+        client.query_one(reach, &[]).await.unwrap().get::<_, i64>(0),
+        WINDOW
+    );
+    let reach = "select count(*) from bloom_private.event e, bloom.audit_reach(null, null,
+                     '{\"actor\": \"x\"}') r where (e.xid, e.seq) >= (r.xid, r.seq)";
+    assert_eq!(
+        client.query_one(reach, &[]).await.unwrap().get::<_, i64>(0),
+        WINDOW
+    );
+    // Page by page, it comes to an end.
+    let (mut pages, mut before) = (0, None::<uuid::Uuid>);
+    loop {
+        pages += 1;
+        let sql = "select bloom.task_reach('completed', $1)";
+        match client.query_one(sql, &[&before]).await.unwrap().get(0) {
+            None => break,
+            next => before = next,
+        }
+    }
+    assert_eq!(pages, 3);
 }

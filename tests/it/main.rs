@@ -20,6 +20,7 @@ mod contract_lists;
 mod contract_ours;
 mod contract_pull;
 mod contract_running;
+mod contract_steering;
 mod contract_tasks;
 mod contract_validation;
 mod contract_workers;

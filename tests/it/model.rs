@@ -119,9 +119,10 @@ fn subjects(
     grants: &[Grant],
 ) -> (Option<Uuid>, Option<Grant>, Vec<Grant>) {
     match call {
-        Op::LeaseTask { task: n, .. } | Op::Cancel(n) | Op::Requeue(n) => {
-            (pick(tasks, *n), None, Vec::new())
-        }
+        Op::LeaseTask { task: n, .. }
+        | Op::Prioritize { task: n, .. }
+        | Op::Cancel(n)
+        | Op::Requeue(n) => (pick(tasks, *n), None, Vec::new()),
         Op::Heartbeat(n) | Op::Extend(n) | Op::Release(n) | Op::Complete { grant: n, .. } => {
             (None, pick(grants, *n), Vec::new())
         }

@@ -108,6 +108,22 @@ const VERBS: &[(&str, &str)] = &[
     ("task_cancel", CANCEL),
     ("task_requeue", "select bloom.task_requeue('%T')"),
     (
+        "task_cancel_many",
+        "select bloom.task_cancel_many(array['%T']::uuid[])",
+    ),
+    (
+        "task_requeue_many",
+        "select bloom.task_requeue_many(array['%T']::uuid[])",
+    ),
+    (
+        "task_prioritize, another priority",
+        "select bloom.task_prioritize('%T', 1)",
+    ),
+    (
+        "task_prioritize, the same priority",
+        "select bloom.task_prioritize('%T', 5)",
+    ),
+    (
         "task_promote, before the time",
         "select bloom.task_promote()",
     ),

@@ -156,6 +156,12 @@ pub async fn requeue(client: &Client, task: Uuid) -> Result<String> {
     Ok(one(client, sql, &[&task]).await?.get(0))
 }
 
+/// Gives a queued task another priority.
+pub async fn prioritize(client: &Client, task: Uuid, priority: i32) -> Result<String> {
+    let sql = "select bloom.task_prioritize($1, $2)";
+    Ok(one(client, sql, &[&task, &priority]).await?.get(0))
+}
+
 /// Requeues the dead tasks of a queue.
 pub async fn requeue_dead(client: &Client, queue: &str) -> Result<Vec<Uuid>> {
     let sql = "select bloom.task_requeue_dead($1)";

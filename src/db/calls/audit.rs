@@ -60,22 +60,91 @@ pub async fn task_events(db: &Db, task_id: Uuid, after: i32) -> Result<Vec<Event
     Ok(rows.iter().map(Event::from).collect())
 }
 
-/// `bloom.audit_list`: newest first, below the position `before`; with `subject`, only its rows.
+/// Which events [`audit_list`] shows.
+#[derive(Debug, Default, Clone)]
+pub struct EventFilter {
+    /// Only of this task.
+    pub task_id: Option<Uuid>,
+    /// Only of this `KIND/ID`.
+    pub subject: Option<String>,
+    /// Only `task` (but grants), `lease` (grants), or the kind of a subject.
+    pub kind: Option<String>,
+    /// Only by this actor.
+    pub actor: Option<String>,
+    /// Only with one of these causes.
+    pub causes: Option<Vec<String>>,
+    /// Only of this lease.
+    pub lease_id: Option<Uuid>,
+}
+
+impl EventFilter {
+    /// Whether rows are looked for, so that a page may be short before the end.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        let Self {
+            task_id: _,
+            subject: _,
+            kind,
+            actor,
+            causes,
+            lease_id,
+        } = self;
+        kind.is_some() || actor.is_some() || causes.is_some() || lease_id.is_some()
+    }
+
+    fn options(&self) -> Value {
+        VerbOptions::default()
+            .maybe("task_id", self.task_id.map(|id| id.to_string()))
+            .maybe("subject", self.subject.clone())
+            .maybe("kind", self.kind.clone())
+            .maybe("actor", self.actor.clone())
+            .maybe("causes", self.causes.clone())
+            .maybe("lease_id", self.lease_id.map(|id| id.to_string()))
+            .json()
+    }
+}
+
+/// `bloom.audit_list`: newest first, below the position `before`.
 pub async fn audit_list(
     db: &Db,
     limit: i32,
     before: Option<(i64, i64)>,
-    subject: Option<&str>,
+    filter: &EventFilter,
 ) -> Result<Vec<Event>> {
     let (xid, seq) = before.unzip();
     let xid = xid.map(|xid| xid.to_string());
-    let options = VerbOptions::default().maybe("subject", subject).json();
+    let options = filter.options();
     let sql = "select *, xid::text::bigint as xid_number \
                from bloom.audit_list($1, $2::text::xid8, $3, $4)";
     let rows = db
         .call(Lane::General, sql, &[&limit, &xid, &seq, &options])
         .await?;
     Ok(rows.iter().map(Event::from).collect())
+}
+
+/// `bloom.audit_reach`: the position from which to go on when a filtered page is short; `None` at
+/// the end.
+pub async fn audit_reach(
+    db: &Db,
+    before: Option<(i64, i64)>,
+    filter: &EventFilter,
+) -> Result<Option<(i64, i64)>> {
+    let (xid, seq) = before.unzip();
+    let xid = xid.map(|xid| xid.to_string());
+    let options = filter.options();
+    let sql = "select xid::text::bigint as xid_number, seq \
+               from bloom.audit_reach($1::text::xid8, $2, $3)";
+    let rows = db.call(Lane::General, sql, &[&xid, &seq, &options]).await?;
+    Ok(rows.first().map(|row| (row.get(0), row.get(1))))
+}
+
+/// `bloom.audit_verify`: `{tasks, events, next, bad}` of the tasks with ids above `after`.
+pub async fn audit_verify(db: &Db, after: Option<Uuid>, limit: i32) -> Result<Value> {
+    let sql = "select bloom.audit_verify($1, $2)";
+    Ok(db
+        .call_one(Lane::General, sql, &[&after, &limit])
+        .await?
+        .get(0))
 }
 
 /// `bloom.audit_note`: `subject` is `KIND/ID`.

@@ -211,8 +211,12 @@ pub struct TaskFilter {
     pub queue: Option<String>,
     /// Only for this agent.
     pub agent_slug: Option<String>,
-    /// Only leased to, or finished by, this worker.
+    /// Only leased to, or last held by, this worker.
     pub worker_id: Option<String>,
+    /// Only those that require this label.
+    pub label: Option<String>,
+    /// Only those in whose id, context, agent or prompt this stands.
+    pub text: Option<String>,
 }
 
 impl TaskFilter {
@@ -225,8 +229,10 @@ impl TaskFilter {
             queue,
             agent_slug,
             worker_id,
+            label,
+            text,
         } = self;
-        [context_id, queue, agent_slug, worker_id]
+        [context_id, queue, agent_slug, worker_id, label, text]
             .iter()
             .any(|part| part.is_some())
     }
@@ -244,6 +250,8 @@ pub async fn task_list(
         .maybe("queue", filter.queue.clone())
         .maybe("agent_slug", filter.agent_slug.clone())
         .maybe("worker_id", filter.worker_id.clone())
+        .maybe("label", filter.label.clone())
+        .maybe("text", filter.text.clone())
         .json();
     let sql = "select * from bloom.task_list($1, $2, $3, $4)";
     let rows = db
@@ -352,4 +360,47 @@ pub async fn task_requeue_dead(
         .call(Lane::General, sql, &[&queue, &limit, &options])
         .await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// What became of one task of a bulk call: its status now, and why it was refused, if it was:
+/// `{code, message, status}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// `None` where there is no such task.
+    pub status: Option<String>,
+    /// The refusal.
+    pub error: Option<Value>,
+}
+
+/// `bloom.task_cancel_many`: an answer per id, in order.
+pub async fn task_cancel_many(db: &Db, ids: &[Uuid], options: VerbOptions) -> Result<Vec<Changed>> {
+    let sql = "select * from bloom.task_cancel_many($1, $2)";
+    let rows = db
+        .call(Lane::General, sql, &[&ids, &options.json()])
+        .await?;
+    Ok(rows.iter().map(changed).collect())
+}
+
+/// `bloom.task_requeue_many`: an answer per id, in order.
+pub async fn task_requeue_many(db: &Db, ids: &[Uuid], actor: Actor<'_>) -> Result<Vec<Changed>> {
+    let sql = "select * from bloom.task_requeue_many($1, $2)";
+    let options = VerbOptions::of(actor).json();
+    let rows = db.call(Lane::General, sql, &[&ids, &options]).await?;
+    Ok(rows.iter().map(changed).collect())
+}
+
+fn changed(row: &Row) -> Changed {
+    Changed {
+        status: row.get("status"),
+        error: row.get("error"),
+    }
+}
+
+/// `bloom.task_prioritize`: for queued tasks.
+pub async fn task_prioritize(db: &Db, id: Uuid, priority: i32, actor: Actor<'_>) -> Result<()> {
+    let sql = "select bloom.task_prioritize($1, $2, $3)";
+    let options = VerbOptions::of(actor).json();
+    db.call_one(Lane::General, sql, &[&id, &priority, &options])
+        .await?;
+    Ok(())
 }

@@ -2,63 +2,97 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{App, listed, page};
-use crate::db::Db;
-use crate::db::calls::audit;
+use super::{App, PAGE_MAX, cursor, listed, page};
+use crate::db::calls::audit::{self, EventFilter};
 use crate::error::Result;
+use crate::http::query::Query;
 use crate::http::{Request, Response, wire};
 
-/// `GET /audit`: newest first. `?entity_id=` (with `entity_type`, default `llm_task`) shows the
-/// trail of one thing.
+/// How many tasks one request may verify.
+const VERIFY_MAX: i64 = 10_000;
+/// How many it does unless it says.
+const VERIFY: i64 = PAGE_MAX;
+
+/// `GET /audit`: newest first. `?entity_type=`, `?entity_id=` (of a task, unless a type is given),
+/// `?actor=` and `?action=` (one or several, with commas) narrow it.
 pub async fn list(app: Arc<App>, request: Request) -> Result<Response> {
     let query = request.query()?;
     let (limit, before) = page(&query)?;
-    let kind = query.text("entity_type")?.unwrap_or("llm_task");
-    let entity = query.text("entity_id")?;
-    let subject = match (entity, kind) {
-        (Some(id), "llm_task") => match Uuid::try_parse(id) {
-            Ok(id) => Subject::Task(id),
-            Err(_) => return Response::ok(&[(); 0]),
-        },
-        (Some(id), kind) => Subject::Other(Some(format!("{kind}/{id}"))),
-        (None, _) => Subject::Other(None),
+    let Some(filter) = filter(&query)? else {
+        return Response::ok(&[(); 0]);
     };
-    let rows = trail(&app.db, &subject, limit, before).await?;
+    let position = before.map(wire::event_position);
+    let rows = audit::audit_list(&app.db, limit, position, &filter).await?;
     let last = rows.last().map(wire::event_id);
     let shown: Vec<_> = rows.iter().map(wire::audit).collect();
+    if filter.is_narrow() && i32::try_from(rows.len()).is_ok_and(|rows| rows < limit) {
+        // Each page looks through so many rows only. A short one may thus have a next one.
+        let response = Response::ok(&shown)?;
+        return match audit::audit_reach(&app.db, position, &filter).await? {
+            Some(reach) => response.header("x-next-cursor", &wire::position_id(reach).to_string()),
+            None => Ok(response),
+        };
+    }
     listed(&shown, limit, last, async |id| {
-        Ok(!trail(&app.db, &subject, 1, Some(id)).await?.is_empty())
+        let position = Some(wire::event_position(id));
+        let next = audit::audit_list(&app.db, 1, position, &filter).await?;
+        if next.is_empty() && filter.is_narrow() {
+            let reach = audit::audit_reach(&app.db, position, &filter).await?;
+            return Ok(reach.is_some());
+        }
+        Ok(!next.is_empty())
     })
     .await
 }
 
-/// Whose trail is asked for.
-enum Subject {
-    Task(Uuid),
-    /// Of this thing, or everybody's.
-    Other(Option<String>),
+/// What a query asks for; `None` where nothing can be it.
+fn filter(query: &Query) -> Result<Option<EventFilter>> {
+    let kind = query.text("entity_type")?;
+    let mut filter = EventFilter {
+        actor: query.text("actor")?.map(str::to_owned),
+        causes: query.text("action")?.map(|actions| {
+            let actions = actions.split(',').map(str::trim);
+            actions
+                .map(|action| wire::cause(action).to_owned())
+                .collect()
+        }),
+        ..EventFilter::default()
+    };
+    match (kind, query.text("entity_id")?) {
+        (None, None) => {}
+        (Some("llm_task"), None) => filter.kind = Some("task".to_owned()),
+        (Some("runtime_config"), _) => filter.subject = Some("setting/membridge".to_owned()),
+        (Some(kind), None) => filter.kind = Some(kind.to_owned()),
+        (Some("llm_task") | None, Some(id)) => match Uuid::try_parse(id) {
+            Ok(id) => filter.task_id = Some(id),
+            Err(_) => return Ok(None),
+        },
+        (Some("lease"), Some(id)) => match Uuid::try_parse(id) {
+            Ok(id) => (filter.kind, filter.lease_id) = (Some("lease".to_owned()), Some(id)),
+            Err(_) => return Ok(None),
+        },
+        (Some(kind), Some(id)) => filter.subject = Some(format!("{kind}/{id}")),
+    }
+    Ok(Some(filter))
 }
 
-/// At most `limit` rows of a trail, newest first, older than the one called `before`.
-async fn trail(
-    db: &Db,
-    subject: &Subject,
-    limit: i32,
-    before: Option<Uuid>,
-) -> Result<Vec<audit::Event>> {
-    let before = before.map(wire::event_position);
-    match subject {
-        Subject::Task(id) => {
-            let mut rows = audit::task_events(db, *id, 0).await?;
-            rows.reverse();
-            rows.retain(|row| before.is_none_or(|before| row.position < before));
-            rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            Ok(rows)
-        }
-        Subject::Other(subject) => audit::audit_list(db, limit, before, subject.as_deref()).await,
-    }
+/// `GET /audit/verify`: checks the trails of a page of tasks, oldest first.
+pub async fn verify(app: Arc<App>, request: Request) -> Result<Response> {
+    let query = request.query()?;
+    let limit = query.limit(VERIFY, VERIFY_MAX)?;
+    let after = cursor(&query)?;
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    let found: Value = audit::audit_verify(&app.db, after, limit).await?;
+    Response::ok(&json!({
+        "ok": found["bad"].is_null(),
+        "tasks": found["tasks"],
+        "events": found["events"],
+        "next_cursor": found["next"],
+        "bad": found["bad"],
+    }))
 }
 
 /// `GET /stats`.

@@ -69,8 +69,10 @@ pub async fn list(app: Arc<App>, request: Request) -> Result<Response> {
         status: text("status")?,
         context_id: text("context_id")?,
         queue: text("queue")?,
-        agent_slug: text("agent_slug")?,
-        worker_id: text("worker_id")?,
+        agent_slug: text("agent")?.or(text("agent_slug")?),
+        worker_id: text("worker")?.or(text("worker_id")?),
+        label: text("label")?,
+        text: text("q")?,
     };
     let rows = task::task_list(&app.db, &filter, limit, before).await?;
     let last = rows.last().map(|row| row.id);
@@ -86,9 +88,13 @@ pub async fn list(app: Arc<App>, request: Request) -> Result<Response> {
         };
     }
     listed(&rows, limit, last, async |id| {
-        Ok(!task::task_list(&app.db, &filter, 1, Some(id))
-            .await?
-            .is_empty())
+        let next = task::task_list(&app.db, &filter, 1, Some(id)).await?;
+        if next.is_empty() && filter.is_narrow() {
+            let status = filter.status.as_deref();
+            let reach = task::task_reach(&app.db, status, Some(id)).await?;
+            return Ok(reach.is_some());
+        }
+        Ok(!next.is_empty())
     })
     .await
 }
@@ -154,5 +160,17 @@ pub async fn cancel(app: Arc<App>, request: Request) -> Result<Response> {
 pub async fn requeue(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     task::task_requeue(&app.db, id, request.caller().name()).await?;
+    Response::ok(&wire::Task::from(task::task_get(&app.db, id).await?))
+}
+
+/// `POST /llm-tasks/:id/priority`: `{"priority": 0..9}`, for a queued task.
+pub async fn prioritize(app: Arc<App>, request: Request) -> Result<Response> {
+    let id = task_id(&request)?;
+    let body = request.json().await?;
+    let mut form = Form::new(body.as_ref())?;
+    let priority = form.integer("priority").range(0, 9).required();
+    form.finish()?;
+    let priority = i32::try_from(priority).unwrap_or(i32::MAX);
+    task::task_prioritize(&app.db, id, priority, request.caller().name()).await?;
     Response::ok(&wire::Task::from(task::task_get(&app.db, id).await?))
 }

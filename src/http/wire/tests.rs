@@ -1,4 +1,5 @@
 use super::*;
+use crate::db::calls::audit::Event;
 
 #[test]
 fn an_event_id_leads_back_to_its_position() {

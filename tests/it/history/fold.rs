@@ -8,14 +8,14 @@ use super::load::{Attempt, Event, History, State, Task};
 use super::{Bounds, Violation};
 
 /// A cause, the statuses that it leads from, and those that it leads to.
-type Edge = (
+pub type Edge = (
     &'static str,
     &'static [Option<&'static str>],
     &'static [&'static str],
 );
 
 /// Which cause leads from which status to which; `None` is "not submitted yet".
-const EDGES: &[Edge] = &[
+pub const EDGES: &[Edge] = &[
     ("submitted", &[None], &["queued"]),
     ("leased", &[Some("queued")], &["leased"]),
     ("running", &[Some("leased")], &["running"]),
@@ -39,6 +39,7 @@ const EDGES: &[Edge] = &[
     ("removed", LIVE, &["queued"]),
     ("due", &[Some("queued"), Some("failed")], &["queued"]),
     ("turn", &[Some("queued")], &["queued"]),
+    ("prioritized", &[Some("queued")], &["queued"]),
     (
         "requeued",
         &[Some("failed"), Some("dead"), Some("cancelled")],

@@ -126,6 +126,7 @@ impl Machine {
             }
             Op::Cancel(_) => self.cancel(task.unwrap()),
             Op::Requeue(_) => self.requeue(task.unwrap()),
+            Op::Prioritize { priority, .. } => self.prioritize(task.unwrap(), *priority),
             Op::Beat { worker, .. } => self.beat(*worker, listed),
             Op::RequeueDead(_) | Op::RunOut | Op::Expire | Op::ComeDue | Op::Promote => {
                 self.pass(op, given)
@@ -373,6 +374,16 @@ impl Machine {
         task.epoch += 1;
         (task.attempts, task.crashes) = (0, 0);
         self.enter(id);
+        Ok(())
+    }
+
+    fn prioritize(&mut self, id: Uuid, priority: i32) -> Expected {
+        let task = self.tasks.get_mut(&id).unwrap();
+        if task.status != "queued" {
+            return Err("wrong_status");
+        }
+        task.ver += i32::from(task.body.priority != priority);
+        task.body.priority = priority;
         Ok(())
     }
 

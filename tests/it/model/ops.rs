@@ -73,6 +73,10 @@ pub enum Op {
     Release(usize),
     Cancel(usize),
     Requeue(usize),
+    Prioritize {
+        task: usize,
+        priority: i32,
+    },
     RequeueDead(usize),
     Beat {
         worker: usize,
@@ -158,6 +162,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         4 => any_one.clone().prop_map(Op::Cancel),
         4 => any_one.clone().prop_map(Op::Requeue),
         1 => (0..2_usize).prop_map(Op::RequeueDead),
+        3 => (0..64_usize, 0..3_i32)
+            .prop_map(|(task, priority)| Op::Prioritize { task, priority }),
         3 => (0..3_usize, prop::collection::vec(any_one, 0..4))
             .prop_map(|(worker, listed)| Op::Beat { worker, listed }),
         4 => Just(Op::RunOut),
@@ -240,6 +246,9 @@ pub async fn perform(
         Op::Release(grant) => status(verbs::release(client, &pick(grants, *grant)?).await),
         Op::Cancel(task) => status(verbs::cancel(client, pick(tasks, *task)?).await),
         Op::Requeue(task) => status(verbs::requeue(client, pick(tasks, *task)?).await),
+        Op::Prioritize { task, priority } => {
+            status(verbs::prioritize(client, pick(tasks, *task)?, *priority).await)
+        }
         Op::RequeueDead(queue) => {
             let result = verbs::requeue_dead(client, QUEUES[*queue]).await;
             result.map(Given::Tasks)

@@ -19,8 +19,8 @@ const ROLES: [&str; 4] = [
 const GRANTED: &[(&str, &str)] = &[
     (
         "bloom_producer",
-        "task_submit task_submit_many task_cancel task_requeue task_get task_get_many \
-         task_result task_explain",
+        "task_submit task_submit_many task_cancel task_cancel_many task_requeue task_requeue_many \
+         task_prioritize task_get task_get_many task_result task_explain",
     ),
     (
         "bloom_worker",
@@ -31,7 +31,7 @@ const GRANTED: &[(&str, &str)] = &[
         "bloom_reader",
         "task_get task_get_many task_list task_reach task_result task_attempts task_log_read task_events task_explain lease_list \
          lease_overdue worker_get worker_list queue_list credential_list artifact_get artifact_list audit_list \
-         audit_read stats measures",
+         audit_reach audit_read audit_verify stats measures",
     ),
 ];
 

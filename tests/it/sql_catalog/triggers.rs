@@ -116,6 +116,27 @@ async fn tasks_attempts_and_events_cannot_be_rewritten() {
 }
 
 #[tokio::test]
+async fn of_a_submission_only_the_priority_may_change() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    submit(&client, "c", "{}").await;
+    let sql = "select attname from pg_attribute
+                where attrelid = 'bloom_private.task'::regclass and attnum > 0
+                  and not attisdropped order by attnum";
+    let columns = column(&client, sql).await;
+    assert!(columns.len() > 15, "{columns:?}");
+    for column in columns {
+        let update = format!("update bloom_private.task set {column} = {column}");
+        if column == "priority" {
+            run(&client, &update).await;
+        } else {
+            let refusal = refused(&client, &update).await;
+            assert!(refusal.starts_with("42501"), "{update}: {refusal}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_transition_is_recorded_whatever_the_session_says() {
     let db = TestDb::new().await;
     let client = db.connect().await;

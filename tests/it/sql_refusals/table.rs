@@ -144,6 +144,12 @@ const HASH: &[&str] = &["null", "''", "'\\x00'", "sha512('y')"];
 const TTL: Arg = Arg::Int(1, 86400);
 /// Arrays that do not fit to one item.
 const MANY: &[&str] = &["null", "'{}'", "array_fill('%T'::uuid, array[2])"];
+/// What no bulk call takes.
+const MANY_IDS: &[&str] = &[
+    "null",
+    "array[null::uuid]",
+    "array_fill('%T'::uuid, array[1001])",
+];
 const MANY_NUMBERS: &[&str] = &["null", "'{}'", "'{1,1}'"];
 const MANY_TEXTS: &[&str] = &["null", "'{}'", "'{a,b}'"];
 
@@ -232,6 +238,31 @@ fn tasks() -> Vec<Verb> {
         verb(
             "task_requeue",
             vec![arg("task_id", "'%D'", Arg::Id), options(&[])],
+        ),
+        verb(
+            "task_cancel_many",
+            vec![
+                arg("task_ids", "array['%T']::uuid[]", Arg::Some(MANY_IDS)),
+                options(&[
+                    ("reason", Opt::Text(2000)),
+                    ("grace_seconds", Opt::Int(1, 3600)),
+                ]),
+            ],
+        ),
+        verb(
+            "task_requeue_many",
+            vec![
+                arg("task_ids", "array['%D']::uuid[]", Arg::Some(MANY_IDS)),
+                options(&[]),
+            ],
+        ),
+        verb(
+            "task_prioritize",
+            vec![
+                arg("task_id", "'%R'", Arg::Id),
+                arg("priority", "1", Arg::Int(0, 9)),
+                options(&[]),
+            ],
         ),
         verb(
             "task_requeue_dead",

@@ -2,6 +2,16 @@
 
 use super::{Arg, HASH, LANES, Opt, SCOPES, Verb, arg, bare_options, limit, options, task, verb};
 
+/// What narrows the audit trail.
+const EVENTS: &[(&str, Opt)] = &[
+    ("task_id", Opt::Uuid),
+    ("subject", Opt::Text(300)),
+    ("kind", Opt::Text(64)),
+    ("actor", Opt::Text(200)),
+    ("causes", Opt::Texts(50, 64)),
+    ("lease_id", Opt::Uuid),
+];
+
 pub(super) fn readers() -> Vec<Verb> {
     let before = || arg("before", "null", Arg::Maybe);
     vec![
@@ -31,6 +41,8 @@ pub(super) fn readers() -> Vec<Verb> {
                     ("queue", Opt::Text(128)),
                     ("agent_slug", Opt::Text(255)),
                     ("worker_id", Opt::Text(128)),
+                    ("label", Opt::Text(128)),
+                    ("text", Opt::Text(200)),
                 ]),
             ],
         ),
@@ -57,8 +69,20 @@ pub(super) fn readers() -> Vec<Verb> {
                 limit(1000),
                 arg("before_xid", "null", Arg::Maybe),
                 arg("before_seq", "null", Arg::Maybe),
-                bare_options(&[("subject", Opt::Text(300))]),
+                bare_options(EVENTS),
             ],
+        ),
+        verb(
+            "audit_reach",
+            vec![
+                arg("before_xid", "null", Arg::Maybe),
+                arg("before_seq", "null", Arg::Maybe),
+                bare_options(EVENTS),
+            ],
+        ),
+        verb(
+            "audit_verify",
+            vec![arg("after", "null", Arg::Maybe), limit(10000)],
         ),
         verb(
             "audit_read",
