@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::runtime::{Api, Runtime, task};
 
-fn with(context: &str, more: Value) -> Value {
+fn with(context: &str, more: &Value) -> Value {
     let mut body = task(context);
     let fields = more.as_object().unwrap().clone();
     body.as_object_mut().unwrap().extend(fields);
@@ -134,12 +134,12 @@ async fn every_filter_of_the_task_list_narrows_it() {
     let id = api
         .submit(with(
             "Shop/1",
-            json!({ "queue": "q1", "agent_slug": "painter" }),
+            &json!({ "queue": "q1", "agent_slug": "painter" }),
         ))
         .await;
-    api.submit(with("shop/2", json!({ "requires": ["gpu", "big"] })))
+    api.submit(with("shop/2", &json!({ "requires": ["gpu", "big"] })))
         .await;
-    api.submit(with("shop/3", json!({ "prompt": "Find the RED box" })))
+    api.submit(with("shop/3", &json!({ "prompt": "Find the RED box" })))
         .await;
     api.lease(&id).await;
     for (query, expected) in [
