@@ -394,12 +394,17 @@ create table bloom_private.task_log_default partition of bloom_private.task_log 
 
 -- The event log: audit trail, outbox and history. Readers follow (xid, seq) and stop below
 -- pg_snapshot_xmin(pg_current_snapshot()): what is below it has ended, so nothing appears behind
--- the cursor. Rows that concern no task (workers, queues, settings, keys) carry subject instead.
+-- the cursor. xid is the newest transaction id that had ended or was the writer's own when the row
+-- was written. Two transitions of a task thus stand in their order even where the later one comes
+-- from a transaction that began earlier; and never is it smaller than the writer's own, so the row
+-- is not shown before its transaction has ended.
+-- Rows that concern no task (workers, queues, settings, keys) carry subject instead.
 create sequence bloom_private.event_seq;
 
 create table bloom_private.event (
     at timestamptz not null default clock_timestamp(),
-    xid xid8 not null default pg_current_xact_id(),
+    xid xid8 not null default greatest(pg_current_xact_id(),
+        (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8),
     seq bigint not null default nextval('bloom_private.event_seq'),
     cause text not null,
     task_id uuid,
@@ -444,13 +449,16 @@ create table bloom_private.event_count (
     primary key (queue, cause)
 );
 
+-- How far readers of the log have come, and (event_dropped) the last row that retention dropped.
 create table bloom_private.log_cursor (
     name text primary key,
-    xid xid8 not null
+    xid xid8 not null,
+    seq bigint not null default 0
 );
 insert into bloom_private.log_cursor (name, xid) values ('status_count', '0');
 -- Whoever moves the marks of lanes holds this row: one at a time.
 insert into bloom_private.log_cursor (name, xid) values ('lane_advance', '0');
+insert into bloom_private.log_cursor (name, xid) values ('event_dropped', '0');
 
 -- Counts completions, heartbeats and the like that a superseded lease sent. A sequence, because a
 -- refusal rolls everything else back.

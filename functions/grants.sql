@@ -32,7 +32,7 @@ grant execute on function
     bloom.worker_get(text), bloom.worker_list(), bloom.queue_list(), bloom.credential_list(),
     bloom.artifact_get(uuid), bloom.artifact_list(uuid, integer, uuid),
     bloom.audit_list(integer, xid8, bigint, jsonb), bloom.audit_reach(xid8, bigint, jsonb),
-    bloom.audit_read(xid8, bigint, integer), bloom.audit_verify(uuid, integer),
+    bloom.audit_read(xid8, bigint, integer), bloom.audit_end(), bloom.audit_verify(uuid, integer),
     bloom.stats(), bloom.measures()
 to bloom_reader;
 

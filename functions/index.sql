@@ -201,6 +201,7 @@
 \ir audit/audit_verify.sql
 \ir audit/audit_note.sql
 \ir audit/audit_read.sql
+\ir audit/audit_end.sql
 \ir audit/stats.sql
 \ir audit/measures.sql
 

@@ -29,6 +29,7 @@ pub mod response;
 pub mod router;
 pub mod server;
 mod service;
+pub mod sse;
 mod stream;
 pub mod validate;
 pub mod wire;

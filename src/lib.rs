@@ -11,6 +11,7 @@ pub mod db;
 pub mod dispatch;
 pub mod embedded;
 pub mod error;
+pub mod events;
 pub mod fleet;
 pub mod http;
 pub mod maintenance;

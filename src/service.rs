@@ -22,6 +22,7 @@ use crate::db::install::{self, Bundle};
 use crate::db::listen::{self, Listener};
 use crate::db::{self, Db, Endpoint};
 use crate::dispatch::{self, Dispatcher};
+use crate::events::{self, Feed};
 use crate::fleet::Fleet;
 use crate::http::handlers::{App, metrics_router, router};
 use crate::http::{self, Authenticator, KeyStore, Policy, Server};
@@ -49,6 +50,8 @@ pub struct Options {
     pub policy: Policy,
     /// The jobs.
     pub maintenance: maintenance::Options,
+    /// The event streams.
+    pub events: events::Options,
     /// How many lease requests may wait.
     pub max_waiters: usize,
     /// Whether heartbeats and completions must name their lease.
@@ -101,6 +104,13 @@ pub async fn run(
     let events = listening.subscribe();
     shutdown.spawn(ear.run(shutdown.clone()));
     wakeups::start(&db, &waiters, notifier, events, &shutdown);
+    let feed = Feed::new(db.clone(), options.events);
+    shutdown.spawn(feed.clone().run(shutdown.clone()));
+    shutdown.spawn(wakeups::nudge(
+        feed.clone(),
+        listening.subscribe(),
+        shutdown.clone(),
+    ));
     let jobs = maintenance::start(&db, options.maintenance, &shutdown);
 
     let membridge = Membridge::new(db.clone(), options.membridge);
@@ -124,6 +134,7 @@ pub async fn run(
         completions: parts.completions.clone(),
         metrics: Arc::new(measures::of(&router, parts)),
         fleet: Fleet::new(db.clone()),
+        feed,
         control: Arc::new(control::Control(membridge)),
         dispatcher: Dispatcher::new(db.clone(), options.dispatch),
         db,

@@ -1,14 +1,19 @@
 create or replace function bloom_private.retention_events(p_before timestamptz) returns text[]
 language plpgsql volatile as $$
--- Drops the oldest week of events, if every one of them is folded into the counts.
+-- Drops the oldest week of events, if every one of them is folded into the counts, and notes how far
+-- that goes: a reader that has not come so far must learn that it has missed something.
 declare
     v_folded xid8 := (select xid from log_cursor where name = 'status_count');
     v_week date;
     v_name text;
     v_open boolean;
 begin
-    delete from event_default where ctid = any (array(select ctid from event_default
-        where at < p_before and xid < v_folded limit 10000));
+    with gone as (
+        delete from event_default where ctid = any (array(select ctid from event_default
+            where at < p_before and xid < v_folded limit 10000)) returning xid, seq)
+    update log_cursor c set xid = d.xid, seq = d.seq
+      from (select xid, seq from gone order by xid desc, seq desc limit 1) d
+     where c.name = 'event_dropped' and (c.xid, c.seq) < (d.xid, d.seq);
     select partition_weeks into v_week from partition_weeks('event', p_before) limit 1;
     if not found then
         return '{}';
@@ -19,6 +24,9 @@ begin
     if v_open then
         return '{}';
     end if;
+    execute format('update bloom_private.log_cursor c set xid = d.xid, seq = d.seq
+          from (select xid, seq from bloom_private.%I order by xid desc, seq desc limit 1) d
+         where c.name = ''event_dropped'' and (c.xid, c.seq) < (d.xid, d.seq)', v_name);
     execute format('drop table bloom_private.%I', v_name);
     return array[v_name];
 end

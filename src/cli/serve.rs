@@ -18,6 +18,7 @@ use crate::config::{
 use crate::db::calls::key::key_list;
 use crate::db::calls::maintenance::Retention;
 use crate::db::{self, Db};
+use crate::events;
 use crate::http::limits::{self, Cidr, Proxies, Rate};
 use crate::http::{self, Policy};
 use crate::maintenance;
@@ -146,6 +147,10 @@ async fn options(
                 event_days: days(args.retention.keep_events_days),
                 artifact_days: days(args.retention.keep_artifacts_days),
             },
+        },
+        events: events::Options {
+            max_streams: args.limits.max_event_streams as usize,
+            ..events::Options::default()
         },
         max_waiters: args.limits.max_waiters as usize,
         strict_leases: args.service.strict_leases,

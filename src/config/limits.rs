@@ -44,6 +44,11 @@ pub struct LimitArgs {
         value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_waiters: u32,
 
+    /// Event streams that are open at the same time.
+    #[arg(long, value_name = "N", env = "BLOOM_MAX_EVENT_STREAMS", default_value_t = 512,
+        value_parser = value_parser!(u32).range(0..=100_000))]
+    pub max_event_streams: u32,
+
     /// Ordinary requests a minute, for each API key and for each address; 0 for no limit.
     #[arg(
         long,

@@ -8,6 +8,7 @@ mod bulk;
 mod complete;
 mod credentials;
 mod dispatch;
+mod events;
 mod health;
 mod leases;
 mod membridge;
@@ -36,6 +37,7 @@ use crate::batch::submit::Submits;
 use crate::db::Db;
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Kind, Result};
+use crate::events::Feed;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -60,6 +62,8 @@ pub struct App {
     pub fleet: Fleet,
     /// Lease requests that wait for work.
     pub waiters: Waiters,
+    /// The event log, live.
+    pub feed: Feed,
     /// The connection to Membridge.
     pub control: Arc<dyn ControlPlane>,
     /// Pushes tasks to agents.
@@ -212,6 +216,7 @@ fn reading_routes() -> Vec<Route<App>> {
         ),
         Route::get("/api/runtime/audit", READERS, audit::list),
         Route::get("/api/runtime/audit/verify", READERS, audit::verify).rate(RateClass::Heavy),
+        Route::get("/api/runtime/events", READERS, events::stream),
         Route::get("/api/runtime/stats", READERS, audit::stats),
         Route::get("/api/runtime/health", Access::Open, health::health).rate(RateClass::Exempt),
         Route::get("/healthz", Access::Open, health::live).rate(RateClass::Exempt),

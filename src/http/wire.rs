@@ -354,6 +354,3 @@ pub fn queue(row: &QueueRow) -> Value {
         "created_at": row.created_at,
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::db::Db;
 use crate::db::calls::maintenance::{lane_ready, waiting_mark, waiting_wake};
 use crate::db::listen::{Event, Events};
+use crate::events::Feed;
 use crate::shutdown::Shutdown;
 use crate::wake::{Batch, Lane, Notifier, RESYNC_SPREAD, Waiters};
 
@@ -79,6 +80,20 @@ async fn hear(waiters: Waiters, mut events: Events, service: Uuid, shutdown: Shu
         }
     }
     waiters.close();
+}
+
+/// Whatever is notified of has left an event in the log.
+pub(super) async fn nudge(feed: Feed, mut events: Events, shutdown: Shutdown) {
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = shutdown.requested() => None,
+        };
+        if event.is_none() {
+            break;
+        }
+        feed.nudge();
+    }
 }
 
 fn pass_on(waiters: &Waiters, ready: Ready, service: Uuid) {

@@ -29,6 +29,7 @@ mod deploy;
 mod dispatch;
 mod doctor;
 mod embedded;
+mod events;
 mod execution_path;
 mod fake_agent;
 mod fake_membridge;

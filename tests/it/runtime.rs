@@ -11,6 +11,7 @@ use std::time::Duration;
 use bloom_runtime::db::calls::maintenance::Retention;
 use bloom_runtime::db::{self, Endpoint};
 use bloom_runtime::dispatch;
+use bloom_runtime::events;
 use bloom_runtime::http::{self, limits};
 use bloom_runtime::maintenance;
 use bloom_runtime::membridge;
@@ -63,6 +64,7 @@ pub fn options(endpoint: Endpoint) -> Options {
                 artifact_days: 30,
             },
         },
+        events: events::Options::default(),
         max_waiters: 1000,
         strict_leases: false,
         membridge: membridge::Options {

@@ -8,6 +8,9 @@ use super::{Actor, EpochMs, VerbOptions, time};
 use crate::db::{Db, Lane};
 use crate::error::Result;
 
+/// A place in the log: transaction, then number.
+pub type Position = (i64, i64);
+
 /// One row of the event log.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
@@ -15,12 +18,13 @@ use crate::error::Result;
     reason = "the columns of bloom.event_row, as documented there"
 )]
 pub struct Event {
-    /// The place in the log: transaction, then number.
-    pub position: (i64, i64),
+    /// Its place in the log.
+    pub position: Position,
     pub at: EpochMs,
     pub cause: String,
     pub task_id: Option<Uuid>,
     pub ver: Option<i32>,
+    pub queue: Option<String>,
     pub prior: Option<String>,
     pub status: Option<String>,
     pub fence: Option<i32>,
@@ -40,6 +44,7 @@ impl From<&Row> for Event {
             cause: row.get("cause"),
             task_id: row.get("task_id"),
             ver: row.get("ver"),
+            queue: row.get("queue"),
             prior: row.get("prior"),
             status: row.get("status"),
             fence: row.get("fence"),
@@ -108,7 +113,7 @@ impl EventFilter {
 pub async fn audit_list(
     db: &Db,
     limit: i32,
-    before: Option<(i64, i64)>,
+    before: Option<Position>,
     filter: &EventFilter,
 ) -> Result<Vec<Event>> {
     let (xid, seq) = before.unzip();
@@ -126,9 +131,9 @@ pub async fn audit_list(
 /// the end.
 pub async fn audit_reach(
     db: &Db,
-    before: Option<(i64, i64)>,
+    before: Option<Position>,
     filter: &EventFilter,
-) -> Result<Option<(i64, i64)>> {
+) -> Result<Option<Position>> {
     let (xid, seq) = before.unzip();
     let xid = xid.map(|xid| xid.to_string());
     let options = filter.options();
@@ -145,6 +150,22 @@ pub async fn audit_verify(db: &Db, after: Option<Uuid>, limit: i32) -> Result<Va
         .call_one(Lane::General, sql, &[&after, &limit])
         .await?
         .get(0))
+}
+
+/// `bloom.audit_read`: oldest first, from the position `after` on.
+pub async fn audit_read(db: &Db, after: Position, limit: i32) -> Result<Vec<Event>> {
+    let (xid, seq) = (after.0.to_string(), after.1);
+    let sql = "select *, xid::text::bigint as xid_number \
+               from bloom.audit_read($1::text::xid8, $2, $3)";
+    let rows = db.call(Lane::General, sql, &[&xid, &seq, &limit]).await?;
+    Ok(rows.iter().map(Event::from).collect())
+}
+
+/// `bloom.audit_end`: the position after everything that [`audit_read`] shows now.
+pub async fn audit_end(db: &Db) -> Result<Position> {
+    let sql = "select bloom.audit_end()::text::bigint";
+    let row = db.call_one(Lane::General, sql, &[]).await?;
+    Ok((row.get(0), 0))
 }
 
 /// `bloom.audit_note`: `subject` is `KIND/ID`.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::events::{stream_task, wants_stream};
 use super::{App, listed, page, submission, task_id};
 use crate::db::calls::audit::task_events;
 use crate::db::calls::task::{self, TaskFilter};
@@ -129,9 +130,13 @@ pub async fn attempts(app: Arc<App>, request: Request) -> Result<Response> {
     Response::ok(&rows.iter().map(wire::attempt).collect::<Vec<_>>())
 }
 
-/// `GET /llm-tasks/:id/events`: the transitions, from `?after=ver` on.
+/// `GET /llm-tasks/:id/events`: the transitions, from `?after=ver` on; with `Accept:
+/// text/event-stream` a stream of them.
 pub async fn events(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
+    if wants_stream(&request) {
+        return stream_task(app, request, id).await;
+    }
     let after = request
         .query()?
         .integer("after", 0..=i64::from(i32::MAX))?

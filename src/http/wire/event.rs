@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::db::calls::audit::Event;
+pub use crate::events::{cursor as position_id, position as event_position};
 
 /// One transition in the trail of a task.
 #[must_use]
@@ -43,34 +44,10 @@ pub fn audit(row: &Event) -> Value {
     })
 }
 
-/// A UUID that stands for an event's place in the log: transaction, then number, in order. Bits of
-/// a UUID that name its version and variant are set as RFC 9562 asks for version 8.
+/// The cursor of an event's place in the log.
 #[must_use]
 pub fn event_id(row: &Event) -> Uuid {
     position_id(row.position)
-}
-
-/// The same for a place in the log.
-#[must_use]
-pub fn position_id((xid, seq): (i64, i64)) -> Uuid {
-    // 48 bits of the transaction, 4 of version, 12 more of it; 2 of variant, 62 of the number.
-    let xid = u128::from(xid.cast_unsigned());
-    let seq = u128::from(seq.cast_unsigned()) & ((1 << 62) - 1);
-    let head = ((xid >> 12) & 0xffff_ffff_ffff) << 16 | 0x8000 | (xid & 0xfff);
-    Uuid::from_u128(head << 64 | 0b10 << 62 | seq)
-}
-
-/// The position that [`event_id`] stands for.
-#[must_use]
-pub fn event_position(id: Uuid) -> (i64, i64) {
-    let bits = id.as_u128();
-    let head = (bits >> 64) & 0xffff_ffff_ffff_ffff;
-    let xid = ((head >> 16) << 12) | (head & 0xfff);
-    let seq = bits & ((1 << 62) - 1);
-    (
-        i64::try_from(xid).unwrap_or(i64::MAX),
-        i64::try_from(seq).unwrap_or(i64::MAX),
-    )
 }
 
 fn entity(row: &Event) -> (&str, String) {

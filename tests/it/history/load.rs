@@ -12,6 +12,7 @@ pub struct Event {
     pub ver: i32,
     /// Microseconds since 1970, by Postgres' clock.
     pub at: i64,
+    /// The transaction that wrote it, as the row's header has it.
     pub xid: i64,
     pub seq: i64,
     pub cause: String,
@@ -114,7 +115,7 @@ async fn rows(client: &Client, sql: &str) -> Vec<Row> {
 async fn events(client: &Client) -> Vec<Event> {
     let at = micros("at");
     let sql = format!(
-        "select task_id, ver, {at}, xid::text::bigint, seq, cause, queue, prior, status, epoch, \
+        "select task_id, ver, {at}, xmin::text::bigint, seq, cause, queue, prior, status, epoch, \
          fence, attempts, crashes, lease_id, worker_id, detail ->> 'after' \
          from bloom_private.event where task_id is not null order by task_id, ver, seq"
     );

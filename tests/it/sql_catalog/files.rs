@@ -64,6 +64,7 @@ const VERBS: &[&str] = &[
     "pause",
     "resume",
     "read",
+    "end",
     "set",
     "create",
     "find",

@@ -117,13 +117,14 @@ async fn a_mark_stays_before_a_task_whose_claim_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn every_audit_row_names_the_transaction_that_wrote_it() {
+async fn every_audit_row_is_written_by_the_transaction_of_its_transition() {
     let db = TestDb::new().await;
     let client = db.connect().await;
     run(&client, "begin").await;
     let task = submit(&client, "c", "{}").await;
     let same = format!(
-        "select e.xid = pg_current_xact_id() and r.xmin = e.xid::xid
+        "select e.xid >= pg_current_xact_id() and e.xmin = pg_current_xact_id()::xid
+                and r.xmin = e.xmin
            from bloom_private.event e join bloom_private.ready r using (task_id)
           where task_id = '{task}'"
     );

@@ -92,6 +92,7 @@ pub(super) fn readers() -> Vec<Verb> {
                 limit(10000),
             ],
         ),
+        verb("audit_end", vec![]),
         verb("stats", vec![]),
         verb("measures", vec![]),
     ]
