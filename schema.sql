@@ -449,6 +449,31 @@ create table bloom_private.event_count (
     primary key (queue, cause)
 );
 
+-- What happened in each minute, for charts: folded from the event log together with the counts.
+-- depth is how many tasks waited when the minute was folded last; null where only late events of a
+-- minute came. waits counts, for a sample of the leases, how long their tasks had been ready: see
+-- wait_bucket.
+create table bloom_private.minute_count (
+    minute timestamptz primary key,
+    submitted bigint not null,
+    completed bigint not null,
+    failed bigint not null,
+    dead bigint not null,
+    cancelled bigint not null,
+    depth bigint,
+    waits integer[]
+) with (fillfactor = 50);
+
+-- So many transitions of one kind in one minute.
+create type bloom_private.event_group as (
+    minute timestamptz,
+    queue text,
+    prior text,
+    status text,
+    cause text,
+    events bigint
+);
+
 -- How far readers of the log have come, and (event_dropped) the last row that retention dropped.
 create table bloom_private.log_cursor (
     name text primary key,
@@ -546,6 +571,59 @@ create table bloom_private.api_key (
     expires_at timestamptz,
     revoked_at timestamptz
 );
+
+-- Webhooks --------------------------------------------------------------------------------------
+
+-- Where events are sent to. (xid, seq) is the place in the event log up to which deliveries were
+-- made. secret is encrypted with a key that is not in the database. The service process owner
+-- delivers until owned_until, and nobody else.
+create table bloom_private.webhook (
+    webhook_id uuid primary key,
+    name text not null check (char_length(name) between 1 and 128),
+    url text not null check (char_length(url) between 1 and 2048),
+    secret jsonb not null,
+    types text[] not null,
+    queues text[] not null,
+    max_events smallint not null check (max_events between 1 and 100),
+    max_attempts smallint not null check (max_attempts between 1 and 50),
+    backoff_ms integer not null check (backoff_ms between 100 and 3600000),
+    paused boolean not null default false,
+    -- Why, where the service paused it by itself.
+    paused_why text,
+    -- Deliveries given up since the last success.
+    deaths integer not null default 0,
+    xid xid8 not null,
+    seq bigint not null,
+    owner uuid,
+    owned_until timestamptz,
+    created_at timestamptz not null default now(),
+    created_by text not null,
+    check (paused or paused_why is null),
+    check ((owner is null) = (owned_until is null))
+) with (fillfactor = 50);
+
+-- One request to a webhook: events, the JSON array as it is sent, and what became of the last
+-- attempt.
+create table bloom_private.webhook_delivery (
+    delivery_id uuid primary key,
+    webhook_id uuid not null references bloom_private.webhook on delete cascade,
+    state text not null default 'pending' check (state in ('pending', 'delivered', 'dead')),
+    events text not null,
+    event_count integer not null,
+    attempts smallint not null default 0,
+    next_at timestamptz default clock_timestamp(),
+    status integer,
+    error text,
+    duration_ms integer,
+    created_at timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+    check ((state = 'pending') = (next_at is not null)),
+    check ((state = 'pending') = (ended_at is null))
+) with (fillfactor = 70);
+create index webhook_delivery_log on bloom_private.webhook_delivery (webhook_id, delivery_id);
+create index webhook_delivery_next on bloom_private.webhook_delivery (webhook_id, delivery_id)
+    where state = 'pending';
+create index webhook_delivery_ended on bloom_private.webhook_delivery (ended_at);
 
 -- Shapes that verbs return ----------------------------------------------------------------------
 
@@ -751,6 +829,58 @@ create type bloom.event_row as (
     subject text,
     actor text,
     detail jsonb
+);
+
+create type bloom.webhook_row as (
+    webhook_id uuid,
+    name text,
+    url text,
+    types text[],
+    queues text[],
+    max_events smallint,
+    max_attempts smallint,
+    backoff_ms integer,
+    paused boolean,
+    paused_why text,
+    xid xid8,
+    seq bigint,
+    created_at timestamptz,
+    created_by text,
+    pending bigint,
+    attempts smallint,
+    next_at timestamptz,
+    last_error text,
+    last_delivered_at timestamptz
+);
+
+-- A webhook that a service process may deliver to now: with the delivery to make, or none yet.
+create type bloom.webhook_work as (
+    webhook_id uuid,
+    url text,
+    secret jsonb,
+    types text[],
+    queues text[],
+    max_events smallint,
+    xid xid8,
+    seq bigint,
+    delivery_id uuid,
+    events text,
+    attempts smallint
+);
+
+create type bloom.delivery_row as (
+    delivery_id uuid,
+    webhook_id uuid,
+    state text,
+    event_count integer,
+    attempts smallint,
+    next_at timestamptz,
+    status integer,
+    error text,
+    duration_ms integer,
+    created_at timestamptz,
+    ended_at timestamptz,
+    events text
 );
 
 -- Rights ----------------------------------------------------------------------------------------

@@ -31,9 +31,16 @@
 \ir _internal/edge_is_legal.sql
 \ir _internal/forbid.sql
 \ir _internal/triggers.sql
+\ir _internal/event_groups.sql
+\ir _internal/groups_deltas.sql
 \ir _internal/status_deltas.sql
 \ir _internal/status_counts.sql
 \ir _internal/event_deltas.sql
+\ir _internal/wait_bucket.sql
+\ir _internal/wait_quantile.sql
+\ir _internal/waits_counted.sql
+\ir _internal/waits_sum.sql
+\ir _internal/minutes_fold.sql
 
 -- Group: Moving tasks
 \ir _internal/lane_of.sql
@@ -125,6 +132,7 @@
 \ir _internal/explain_used_up.sql
 \ir _internal/explain_next.sql
 \ir _internal/explain_ready.sql
+\ir _internal/overview_points.sql
 
 -- Group: Partitions
 \ir _internal/partition_make.sql
@@ -135,6 +143,7 @@
 \ir _internal/retention_events.sql
 \ir _internal/retention_artifacts.sql
 \ir _internal/retention_conversations.sql
+\ir _internal/retention_deliveries.sql
 
 -- Group: Verbs: submitting and steering tasks
 \ir task/task_submit_many.sql
@@ -212,6 +221,29 @@
 \ir key/key_find.sql
 \ir key/key_list.sql
 \ir key/key_revoke.sql
+
+-- Group: Verbs: webhooks
+\ir _internal/webhook_missing.sql
+\ir _internal/webhook_store.sql
+\ir _internal/webhook_rows.sql
+\ir _internal/webhook_owned.sql
+\ir webhook/webhook_create.sql
+\ir webhook/webhook_configure.sql
+\ir webhook/webhook_list.sql
+\ir webhook/webhook_get.sql
+\ir webhook/webhook_find.sql
+\ir webhook/webhook_remove.sql
+\ir webhook/webhook_next.sql
+\ir webhook/webhook_submit.sql
+\ir webhook/webhook_complete.sql
+\ir webhook/webhook_release.sql
+\ir delivery/delivery_list.sql
+\ir delivery/delivery_get.sql
+\ir delivery/delivery_requeue.sql
+
+-- Group: Verbs: overview
+\ir _internal/overview_warnings.sql
+\ir overview/overview_get.sql
 
 -- Group: Verbs: maintenance
 \ir maintenance/status_fold.sql

@@ -11,6 +11,7 @@ pub mod bootstrap;
 pub mod calls;
 pub mod doctor;
 pub mod endpoint;
+pub mod horizon;
 pub mod install;
 pub mod listen;
 mod pool;

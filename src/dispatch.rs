@@ -165,6 +165,7 @@ impl Dispatcher {
             method: Method::POST,
             secret: self.options.keys.of(&target).map(|key| (KEY_HEADER, key)),
             url: target,
+            headers: Vec::new(),
             body: Some(body.to_string().into_bytes()),
             time_limit: Duration::from_secs(seconds.min(3600)) + MARGIN,
             size_limit: SIZE_LIMIT,

@@ -73,6 +73,8 @@ pub struct Request {
     pub url: Url,
     /// A header with a secret, sent only here.
     pub secret: Option<(&'static str, SecretString)>,
+    /// Further headers, their names in lower case.
+    pub headers: Vec<(&'static str, String)>,
     /// A JSON body.
     pub body: Option<Vec<u8>>,
     /// How long it may take altogether.
@@ -89,6 +91,7 @@ impl Request {
             method: Method::GET,
             url,
             secret: None,
+            headers: Vec::new(),
             body: None,
             time_limit,
             size_limit,
@@ -187,11 +190,17 @@ impl Guard {
             method,
             url,
             secret,
+            headers: more,
             body,
             size_limit,
             ..
         } = request;
         let mut headers = HeaderMap::new();
+        for (name, value) in more {
+            let value = value.parse();
+            let value = value.map_err(|_| Failure::Refused("a header is no text".to_owned()))?;
+            headers.insert(name, value);
+        }
         if let Some((name, secret)) = secret {
             let value = secret.expose_secret().parse();
             let mut value: reqwest::header::HeaderValue =

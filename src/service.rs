@@ -28,8 +28,10 @@ use crate::http::handlers::{App, metrics_router, router};
 use crate::http::{self, Authenticator, KeyStore, Policy, Server};
 use crate::maintenance;
 use crate::membridge::{self, Membridge};
+use crate::overview::Overview;
 use crate::shutdown::Shutdown;
 use crate::wake::{Notifier, Waiters};
+use crate::webhooks::{self, Webhooks};
 
 /// How many readers of live logs may wait at the same time.
 const LOG_READERS: usize = 256;
@@ -52,6 +54,8 @@ pub struct Options {
     pub maintenance: maintenance::Options,
     /// The event streams.
     pub events: events::Options,
+    /// Where events are sent to.
+    pub webhooks: webhooks::Options,
     /// How many lease requests may wait.
     pub max_waiters: usize,
     /// Whether heartbeats and completions must name their lease.
@@ -113,10 +117,13 @@ pub async fn run(
     ));
     let jobs = maintenance::start(&db, options.maintenance, &shutdown);
 
+    let webhooks = Webhooks::new(db.clone(), options.webhooks);
+    shutdown.spawn(webhooks.clone().run(shutdown.clone()));
     let membridge = Membridge::new(db.clone(), options.membridge);
     membridge.start(&shutdown);
     let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
     let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
+    let overview = Overview::new(db.clone(), listening.clone());
     let router = router()?;
     let parts = measures::Parts {
         db: db.clone(),
@@ -135,6 +142,8 @@ pub async fn run(
         metrics: Arc::new(measures::of(&router, parts)),
         fleet: Fleet::new(db.clone()),
         feed,
+        webhooks,
+        overview,
         control: Arc::new(control::Control(membridge)),
         dispatcher: Dispatcher::new(db.clone(), options.dispatch),
         db,

@@ -11,15 +11,18 @@ set lock_timeout = '2s' as $$
 --              finished; their idempotency keys go too
 --   events     by the week in which they happened, once they are folded into the counts
 --   artifacts  by the week of their making
--- What lies in default partitions is deleted, and so are conversations that have not gone on for
+-- Minutes of charts are kept for 32 days, deliveries to webhooks for 14. What lies in default partitions is deleted, and so are conversations that have not gone on for
 -- p_finished_days, at most 10,000 rows of each a call.
--- Writes: the partitions, status_count, idempotency, context_session. Raises RT400; 55P03 where a
--- lock is not to be had within two seconds (try again later).
+-- Writes: the partitions, status_count, minute_count, webhook_delivery, idempotency,
+-- context_session. Raises RT400; 55P03 where a lock is not to be had within two seconds (try again
+-- later).
 begin
     perform check_range('finished_days', p_finished_days, 1, 3650);
     perform check_range('event_days', p_event_days, 1, 3650);
     perform check_range('artifact_days', p_artifact_days, 1, 3650);
     perform pg_advisory_xact_lock(hashtextextended('bloom.partitions', 0));
+    delete from minute_count where minute < now() - interval '32 days';
+    perform retention_deliveries(now() - interval '14 days');
     perform retention_conversations(now() - make_interval(days => p_finished_days));
     return retention_tasks(now() - make_interval(days => p_finished_days))
         || retention_events(now() - make_interval(days => p_event_days))

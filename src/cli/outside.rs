@@ -1,6 +1,7 @@
-//! What `bloom serve` needs to talk to Membridge and to agents.
+//! What `bloom serve` needs to talk to Membridge, to agents and to webhooks.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use reqwest::Url;
@@ -11,11 +12,16 @@ use crate::dispatch::{self, AgentKeys};
 use crate::membridge;
 use crate::outbound::{Entry, Guard, Policy};
 use crate::secrets::Keyring;
+use crate::webhooks;
 
-/// The options of both.
+/// About how often webhooks are looked after.
+const WEBHOOK_POLL: Duration = Duration::from_secs(1);
+
+/// The options of all.
 pub(super) struct Outside {
     pub(super) membridge: membridge::Options,
     pub(super) dispatch: dispatch::Options,
+    pub(super) webhooks: webhooks::Options,
 }
 
 impl Outside {
@@ -50,6 +56,12 @@ impl Outside {
                 keyring: keyring(args)?,
                 fallback: configured,
                 interval: outbound.sync_interval(),
+            },
+            webhooks: webhooks::Options {
+                guard: guard.clone(),
+                keyring: keyring(args)?,
+                time_limit: Duration::from_secs(outbound.webhook_timeout_seconds.into()),
+                poll: WEBHOOK_POLL,
             },
             dispatch: dispatch::Options {
                 guard,

@@ -157,6 +157,7 @@ async fn options(
         membridge: outside.membridge,
         dispatch: outside.dispatch,
         metrics: None,
+        webhooks: outside.webhooks,
     })
 }
 

@@ -30,7 +30,7 @@ pub struct OutboundArgs {
         value_parser = value_parser!(u64).range(50..=3_600_000))]
     pub sync_interval_ms: u64,
 
-    /// Private networks and hosts that requests to workers and to Membridge may go to, separated by
+    /// Private networks and hosts that requests to workers, webhooks and Membridge may go to, separated by
     /// commas: 10.0.0.0/8, 192.168.1.7, node.lan, node.lan:8001. Public addresses always may,
     /// link-local ones never.
     #[arg(
@@ -45,6 +45,11 @@ pub struct OutboundArgs {
     /// encrypts. With a private database it is made in the data directory if none is named.
     #[arg(long, value_name = "FILE", env = "BLOOM_KEK_FILE")]
     pub kek_file: Option<PathBuf>,
+
+    /// How long a request to a webhook may take, in seconds.
+    #[arg(long, value_name = "SECONDS", env = "BLOOM_WEBHOOK_TIMEOUT_SECONDS", default_value_t = 10,
+        value_parser = value_parser!(u32).range(1..=60))]
+    pub webhook_timeout_seconds: u32,
 
     /// Address at which agents reach this service for their callbacks.
     #[arg(long, value_name = "URL", env = "BLOOM_PUBLIC_URL")]

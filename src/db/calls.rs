@@ -14,6 +14,7 @@ pub mod queue;
 pub mod setting;
 pub mod task;
 pub mod task_log;
+pub mod webhook;
 pub mod worker;
 
 use std::time::{SystemTime, UNIX_EPOCH};

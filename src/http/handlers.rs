@@ -13,11 +13,13 @@ mod health;
 mod leases;
 mod membridge;
 mod metrics;
+mod overview;
 mod pull;
 mod queues;
 mod submission;
 mod task_log;
 mod tasks;
+mod webhooks;
 mod workers;
 
 use std::sync::Arc;
@@ -40,8 +42,10 @@ use crate::error::{Error, Kind, Result};
 use crate::events::Feed;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
+use crate::overview::Overview;
 use crate::shutdown::Shutdown;
 use crate::wake::{Announcer, Waiters};
+use crate::webhooks::Webhooks;
 
 /// The default number of rows of a list.
 const PAGE: i64 = 100;
@@ -64,6 +68,10 @@ pub struct App {
     pub waiters: Waiters,
     /// The event log, live.
     pub feed: Feed,
+    /// Where events are sent to.
+    pub webhooks: Webhooks,
+    /// How things are.
+    pub overview: Overview,
     /// The connection to Membridge.
     pub control: Arc<dyn ControlPlane>,
     /// Pushes tasks to agents.
@@ -97,6 +105,7 @@ pub fn router() -> std::result::Result<Router<App>, RouteError> {
     let mut routes = task_routes();
     routes.extend(worker_routes());
     routes.extend(reading_routes());
+    routes.extend(webhook_routes());
     routes.extend(membridge_routes());
     Router::new(routes)
 }
@@ -217,6 +226,7 @@ fn reading_routes() -> Vec<Route<App>> {
         Route::get("/api/runtime/audit", READERS, audit::list),
         Route::get("/api/runtime/audit/verify", READERS, audit::verify).rate(RateClass::Heavy),
         Route::get("/api/runtime/events", READERS, events::stream),
+        Route::get("/api/runtime/overview", READERS, overview::show),
         Route::get("/api/runtime/stats", READERS, audit::stats),
         Route::get("/api/runtime/health", Access::Open, health::health).rate(RateClass::Exempt),
         Route::get("/healthz", Access::Open, health::live).rate(RateClass::Exempt),
@@ -233,6 +243,39 @@ pub fn metrics_router() -> std::result::Result<Router<App>, RouteError> {
     Router::new(vec![
         Route::get("/metrics", Access::Open, metrics::scrape).rate(RateClass::Exempt),
     ])
+}
+
+fn webhook_routes() -> Vec<Route<App>> {
+    vec![
+        Route::get("/api/runtime/webhooks", ADMINS, webhooks::list),
+        Route::post("/api/runtime/webhooks", ADMINS, webhooks::create),
+        Route::get("/api/runtime/webhooks/{id}", ADMINS, webhooks::show),
+        Route::post("/api/runtime/webhooks/{id}", ADMINS, webhooks::configure),
+        Route::delete("/api/runtime/webhooks/{id}", ADMINS, webhooks::remove),
+        Route::post("/api/runtime/webhooks/{id}/pause", ADMINS, webhooks::pause),
+        Route::post(
+            "/api/runtime/webhooks/{id}/resume",
+            ADMINS,
+            webhooks::resume,
+        ),
+        Route::post("/api/runtime/webhooks/{id}/test", ADMINS, webhooks::test)
+            .rate(RateClass::Heavy),
+        Route::get(
+            "/api/runtime/webhooks/{id}/deliveries",
+            ADMINS,
+            webhooks::deliveries,
+        ),
+        Route::get(
+            "/api/runtime/webhooks/{id}/deliveries/{delivery}",
+            ADMINS,
+            webhooks::show_delivery,
+        ),
+        Route::post(
+            "/api/runtime/webhooks/{id}/deliveries/{delivery}/redeliver",
+            ADMINS,
+            webhooks::redeliver,
+        ),
+    ]
 }
 
 fn membridge_routes() -> Vec<Route<App>> {

@@ -142,6 +142,7 @@ pub(super) async fn call(
                 Call::Health => None,
                 _ => target.key.clone().map(|key| (KEY_HEADER, key)),
             },
+            headers: Vec::new(),
             body: call.body().map(|body| body.to_string().into_bytes()),
             time_limit: limit.min(deadline.saturating_duration_since(Instant::now())),
             size_limit: SIZE_LIMIT,

@@ -77,6 +77,8 @@ async fn statistics_and_lists_read_no_more_than_they_show() {
     let before: uuid::Uuid = client.query_one(old, &[]).await.unwrap().get(0);
     for (sql, most) in [
         ("select bloom.stats()".to_owned(), 100),
+        ("select bloom.overview_get('hour')".to_owned(), 300),
+        ("select bloom.overview_get('day')".to_owned(), 300),
         ("select * from bloom.queue_list()".to_owned(), 100),
         ("select * from bloom.worker_list()".to_owned(), 100),
         ("select * from bloom.task_list()".to_owned(), page),

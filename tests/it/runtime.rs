@@ -18,6 +18,7 @@ use bloom_runtime::membridge;
 use bloom_runtime::outbound::{Guard, Policy};
 use bloom_runtime::service::{self, Options};
 use bloom_runtime::shutdown::Shutdown;
+use bloom_runtime::webhooks;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -72,6 +73,12 @@ pub fn options(endpoint: Endpoint) -> Options {
             keyring: None,
             fallback: None,
             interval: Duration::from_millis(100),
+        },
+        webhooks: webhooks::Options {
+            guard: guard(),
+            keyring: None,
+            time_limit: Duration::from_secs(5),
+            poll: Duration::from_millis(100),
         },
         dispatch: dispatch::Options {
             guard: guard(),

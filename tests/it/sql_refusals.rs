@@ -9,6 +9,9 @@ use crate::pg::TestDb;
 use crate::sql_kit::{column, lease_of, literal, one, refused, register, run, submit, try_rows};
 use table::{Arg, Opt, Verb, verbs};
 
+/// The service process that owns the webhook of a scene.
+const SERVICE: &str = "01900000-0000-7000-8000-00000000000f";
+
 /// A database with one leased task, one dead one and a worker with room, and the words that stand
 /// for them.
 struct Scene {
@@ -46,7 +49,23 @@ impl Scene {
         let artifact = one(&client, &sql).await;
         let sql = "select bloom.key_create('k', 'p', sha256('x'), array['reader'])";
         let key = one(&client, sql).await;
+        let webhook = "01900000-0000-7000-8000-00000000000e";
+        run(
+            &client,
+            &format!(
+                "select bloom.webhook_create('{webhook}', 'n', 'http://x', '{{}}');
+                 update bloom_private.webhook set owner = '{SERVICE}', owned_until = now()"
+            ),
+        )
+        .await;
+        let sql = format!(
+            "select delivery_id from bloom.webhook_submit('{webhook}', '{SERVICE}', '1', 1, '[]', 1)"
+        );
+        let delivery = one(&client, &sql).await;
         let words = vec![
+            ("%W", webhook.to_owned()),
+            ("%V", delivery),
+            ("%S", SERVICE.to_owned()),
             ("%T", leased),
             ("%L", lease),
             ("%R", waiting),

@@ -190,3 +190,9 @@ pub async fn stats(db: &Db) -> Result<Value> {
         .await?
         .get(0))
 }
+
+/// `bloom.overview_get`: `window` is `hour` or `day`.
+pub async fn overview_get(db: &Db, window: &str) -> Result<Value> {
+    let sql = "select bloom.overview_get($1)";
+    Ok(db.call_one(Lane::General, sql, &[&window]).await?.get(0))
+}

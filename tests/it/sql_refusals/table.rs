@@ -1,6 +1,7 @@
 //! Every verb with its arguments: a value that is right, and what kind of value is wrong.
 
 mod upkeep;
+mod webhooks;
 
 /// A verb as `select * from bloom.NAME(ARGS)`.
 pub struct Verb {
@@ -196,6 +197,7 @@ pub fn verbs() -> Vec<Verb> {
     all.extend(workers());
     all.extend(upkeep::readers());
     all.extend(upkeep::keepers());
+    all.extend(webhooks::verbs());
     all
 }
 

@@ -93,6 +93,10 @@ pub(super) fn readers() -> Vec<Verb> {
             ],
         ),
         verb("audit_end", vec![]),
+        verb(
+            "overview_get",
+            vec![arg("window", "'hour'", Arg::Some(&["null", "''", "'x'"]))],
+        ),
         verb("stats", vec![]),
         verb("measures", vec![]),
     ]
