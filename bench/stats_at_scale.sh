@@ -99,7 +99,7 @@ first=$(query -At -c "select task_id from bloom_private.finished
     where status = 'completed' order by task_id desc offset 5000 limit 1")
 printf '%-52s %8s %8s %8s\n' "$(query -At -c 'select count(*) from bloom_private.finished') finished tasks; ms:" \
     p50 p99 max
-for path in /stats /runs /queues '/llm-tasks' '/llm-tasks?status=completed' \
+for path in /stats '/overview?window=hour' '/overview?window=day' /runs /queues '/llm-tasks' '/llm-tasks?status=completed' \
     '/llm-tasks?status=dead' '/llm-tasks?status=queued' '/llm-tasks?status=failed' \
     '/llm-tasks?status=completed&limit=1000' "/llm-tasks?status=completed&cursor=$first" \
     '/llm-tasks?context_id=context-17' '/llm-tasks?context_id=none' \

@@ -187,8 +187,9 @@ pub async fn webhook_create(
 /// `bloom.webhook_configure`.
 pub async fn webhook_configure(db: &Db, id: Uuid, options: VerbOptions) -> Result<Webhook> {
     let sql = "select *, xid::text::bigint as xid_number from bloom.webhook_configure($1, $2)";
-    let row = db.call_one(Lane::General, sql, &[&id, &options.json()]);
-    Ok(Webhook::from(&row.await?))
+    let options = options.json();
+    let row = db.call_one(Lane::General, sql, &[&id, &options]).await?;
+    Ok(Webhook::from(&row))
 }
 
 /// `bloom.webhook_list`: newest first.
@@ -224,8 +225,13 @@ pub async fn webhook_remove(db: &Db, id: Uuid, actor: Actor<'_>) -> Result<()> {
 /// `bloom.webhook_next`: at most `limit` webhooks, for so many seconds.
 pub async fn webhook_next(db: &Db, service: Uuid, limit: i32, seconds: i32) -> Result<Vec<Work>> {
     let sql = "select *, xid::text::bigint as xid_number from bloom.webhook_next($1, $2, $3)";
-    let rows = db.call(Lane::General, sql, &[&service, &limit, &seconds]);
-    Ok(rows.await?.iter().map(Work::from).collect())
+    let params: [&(dyn ToSql + Sync); 3] = [&service, &limit, &seconds];
+    Ok(db
+        .call(Lane::General, sql, &params)
+        .await?
+        .iter()
+        .map(Work::from)
+        .collect())
 }
 
 /// `bloom.webhook_submit`: the webhook as it is by now, with the delivery of these events, a JSON
@@ -279,8 +285,13 @@ pub async fn delivery_list(
     before: Option<Uuid>,
 ) -> Result<Vec<Delivery>> {
     let sql = "select * from bloom.delivery_list($1, $2, $3)";
-    let rows = db.call(Lane::General, sql, &[&webhook, &limit, &before]);
-    Ok(rows.await?.iter().map(Delivery::from).collect())
+    let params: [&(dyn ToSql + Sync); 3] = [&webhook, &limit, &before];
+    Ok(db
+        .call(Lane::General, sql, &params)
+        .await?
+        .iter()
+        .map(Delivery::from)
+        .collect())
 }
 
 /// `bloom.delivery_get`: with its events.

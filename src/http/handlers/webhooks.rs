@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{App, listed, not_found, page};
 use crate::db::calls::VerbOptions;
 use crate::db::calls::webhook::{
-    self, Delivery, Webhook, delivery_get, delivery_list, delivery_requeue, webhook_get,
-    webhook_list, webhook_remove,
+    Delivery, Webhook, delivery_get, delivery_list, delivery_requeue, webhook_get, webhook_list,
+    webhook_remove,
 };
 use crate::error::{Error, Result};
 use crate::events;
@@ -207,7 +207,7 @@ fn shown(row: &Webhook) -> Value {
     })
 }
 
-fn delivery(row: &webhook::Delivery) -> Value {
+fn delivery(row: &Delivery) -> Value {
     let mut shown = json!({
         "id": row.id,
         "webhook_id": row.webhook,
