@@ -11,8 +11,9 @@ set lock_timeout = '2s' as $$
 --              finished; their idempotency keys go too
 --   events     by the week in which they happened, once they are folded into the counts
 --   artifacts  by the week of their making
--- Minutes of charts are kept for 32 days, deliveries to webhooks for 14. What lies in default partitions is deleted, and so are conversations that have not gone on for
--- p_finished_days, at most 10,000 rows of each a call.
+-- Minutes of charts are kept for 32 days, deliveries to webhooks for 14. What lies in default
+-- partitions is deleted, and so are conversations that have not gone on for p_finished_days, at most
+-- 10,000 rows of each a call.
 -- Writes: the partitions, status_count, minute_count, webhook_delivery, idempotency,
 -- context_session. Raises RT400; 55P03 where a lock is not to be had within two seconds (try again
 -- later).
