@@ -1,13 +1,32 @@
-# The service without a Postgres of its own: give it a DATABASE_URL.
+# Two images: the service (the last stage, without a Postgres of its own: give it a DATABASE_URL),
+# and with `--target worker` a worker with the Claude CLI.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
+ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin bloom && cp target/release/bloom /usr/local/bin/bloom
 
-FROM debian:bookworm-slim
-# The certificate authorities, for TLS to Postgres.
+FROM node:22-bookworm-slim AS worker
+# The certificate authorities, for TLS; git and ripgrep are what the CLI works with.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates git ripgrep \
+    && rm -rf /var/lib/apt/lists/* \
+    && npm install --global --no-audit --no-fund @anthropic-ai/claude-code@2.1.197 \
+    && npm cache clean --force \
+    && useradd --create-home --shell /usr/sbin/nologin bloom
+COPY --from=build /usr/local/bin/bloom /usr/local/bin/bloom
+COPY scripts/ready.sh /usr/local/bin/bloom-ready
+USER bloom
+WORKDIR /home/bloom
+ENV BLOOM_LOG_FORMAT=json
+# A container's first process also has to bury orphans: start it with `init`.
+ENTRYPOINT ["bloom"]
+CMD ["worker"]
+
+FROM debian:bookworm-slim AS service
+# The certificate authorities, for TLS to Postgres and to object storage.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \

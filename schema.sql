@@ -375,7 +375,10 @@ create table bloom_private.artifact (
     url text,
     content text,
     size_bytes bigint not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    sha256 bytea,
+    -- What is in object storage is not here as well, and is known by its digest.
+    check ((url is null) = (sha256 is null) and (url is null or content is null))
 ) partition by range (artifact_id);
 create table bloom_private.artifact_default partition of bloom_private.artifact default;
 create index artifact_task on bloom_private.artifact (task_id);
@@ -795,7 +798,8 @@ create type bloom.artifact_row as (
     url text,
     tags text[],
     content text,
-    size_bytes bigint
+    size_bytes bigint,
+    sha256 text
 );
 
 create type bloom.result_row as (
@@ -807,7 +811,8 @@ create type bloom.result_row as (
     output text,
     error_message text,
     metrics jsonb,
-    completed_at timestamptz
+    completed_at timestamptz,
+    output_url text
 );
 
 create type bloom.event_row as (

@@ -103,6 +103,8 @@
 \ir _internal/conversation_read.sql
 \ir _internal/stopped_read.sql
 \ir _internal/completion_digest.sql
+\ir _internal/stored_read.sql
+\ir _internal/stored_digest.sql
 \ir _internal/completion_read.sql
 \ir _internal/completion_replay.sql
 \ir _internal/completion_try.sql
@@ -166,6 +168,7 @@
 \ir lease/lease_check.sql
 \ir lease/lease_complete.sql
 \ir lease/lease_complete_many.sql
+\ir lease/lease_complete_stored.sql
 \ir lease/lease_release.sql
 \ir lease/lease_overdue.sql
 \ir lease/lease_expire.sql
@@ -205,6 +208,8 @@
 \ir lease/lease_list.sql
 \ir artifact/artifact_get.sql
 \ir artifact/artifact_list.sql
+\ir artifact/artifact_place.sql
+\ir artifact/artifact_sweep.sql
 \ir audit/audit_list.sql
 \ir audit/audit_reach.sql
 \ir audit/audit_verify.sql

@@ -11,6 +11,7 @@ pub mod environment;
 mod limits;
 mod listen;
 mod log;
+mod objects;
 mod outbound;
 mod pool;
 mod retention;
@@ -22,6 +23,7 @@ pub use self::database::{DatabaseArgs, DatabaseUrl};
 pub use self::limits::LimitArgs;
 pub use self::listen::ListenArgs;
 pub use self::log::{LogArgs, LogFormat};
+pub use self::objects::ObjectArgs;
 pub use self::outbound::OutboundArgs;
 pub use self::pool::PoolArgs;
 pub use self::retention::RetentionArgs;
@@ -55,6 +57,9 @@ pub enum Error {
     /// A key could not be sent in a header, or is empty. The key itself is not shown.
     #[error("the key in {0} must be one line of visible ASCII characters without spaces")]
     BadKey(String),
+    /// The description of object storage makes no sense.
+    #[error("object storage: {0}")]
+    ObjectStorage(String),
     /// Nothing would be left of the pool for ordinary requests.
     #[error(
         "--lease-connections ({lease_connections}) must be less than --pool-size ({pool_size})"

@@ -3,6 +3,7 @@
 //! The queue itself lives in SQL (`schema.sql`, `functions/`). This crate installs it, exposes it
 //! over HTTP, keeps it tidy, and brings a worker and an embedded Postgres. See ARCHITECTURE.md.
 
+pub mod artifacts;
 pub mod batch;
 pub mod cli;
 pub mod client;

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::artifacts::{self, Artifacts};
 use crate::batch::complete::Completions;
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
@@ -66,6 +67,8 @@ pub struct Options {
     pub dispatch: dispatch::Options,
     /// Where scrapers may read metrics without a key, beside the place where they need one.
     pub metrics: Option<TcpListener>,
+    /// Where large outputs go; none: they stay in Postgres.
+    pub objects: Option<artifacts::Options>,
 }
 
 /// Installs or upgrades the schema, waiting for a server that is still starting.
@@ -119,6 +122,9 @@ pub async fn run(
 
     let webhooks = Webhooks::new(db.clone(), options.webhooks);
     shutdown.spawn(webhooks.clone().run(shutdown.clone()));
+    let artifacts = Artifacts::new(&db, options.objects)?;
+    artifacts.start(&shutdown);
+
     let membridge = Membridge::new(db.clone(), options.membridge);
     membridge.start(&shutdown);
     let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
@@ -133,6 +139,7 @@ pub async fn run(
         leases: Leases::new(&db, &shutdown),
         completions: Completions::new(&db, &shutdown),
         membridge: membridge.clone(),
+        artifacts: artifacts.clone(),
         jobs,
     };
     let app = Arc::new(App {
@@ -140,6 +147,7 @@ pub async fn run(
         leases: parts.leases.clone(),
         completions: parts.completions.clone(),
         metrics: Arc::new(measures::of(&router, parts)),
+        artifacts,
         fleet: Fleet::new(db.clone()),
         feed,
         webhooks,

@@ -6,7 +6,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 begin
     return query
         select a.artifact_id, a.task_id, a.type, a.created_at, a.url, a.tags, a.content,
-               a.size_bytes
+               a.size_bytes, encode(a.sha256, 'hex')
           from artifact a where a.artifact_id = p_artifact_id;
     if not found then
         perform refuse(404, 'artifact_not_found', 'Artifact not found',

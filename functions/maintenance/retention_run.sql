@@ -10,7 +10,8 @@ set lock_timeout = '2s' as $$
 --   tasks      (task, finished, attempt) by the week of submission, once every task of it is
 --              finished; their idempotency keys go too
 --   events     by the week in which they happened, once they are folded into the counts
---   artifacts  by the week of their making
+--   artifacts  by the week of their making; what of them is in object storage is nobody's then
+--              (see artifact_sweep)
 -- Minutes of charts are kept for 32 days, deliveries to webhooks for 14. What lies in default
 -- partitions is deleted, and so are conversations that have not gone on for p_finished_days, at most
 -- 10,000 rows of each a call.

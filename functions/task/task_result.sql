@@ -6,7 +6,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 begin
     return query
         select a.lease_id, a.task_id, a.worker_id, a.artifact_id, a.result_status, f.content,
-               a.error_message, a.metrics, a.ended_at
+               a.error_message, a.metrics, a.ended_at, f.url
           from attempt a left join artifact f on f.artifact_id = a.artifact_id
          where a.task_id = p_task_id and a.result_status is not null
          order by a.fence desc limit 1;

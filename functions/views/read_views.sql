@@ -50,12 +50,14 @@ select w.worker_id as id, w.worker_id as node_id, w.url, w.status, w.claude_cli,
   from bloom_private.worker w join bloom_private.worker_slot s using (worker_id);
 
 create or replace view bloom.runtime_artifacts as
-select artifact_id as id, task_id, type, created_at, url, tags, content, size_bytes, lease_id
+select artifact_id as id, task_id, type, created_at, url, tags, content, size_bytes, lease_id,
+    encode(sha256, 'hex') as sha256
   from bloom_private.artifact;
 
 create or replace view bloom.llm_results as
 select a.lease_id as id, a.task_id, a.worker_id, a.artifact_id, a.result_status as status,
-    f.content as output, a.error_message, a.metrics, a.ended_at as completed_at
+    f.content as output, a.error_message, a.metrics, a.ended_at as completed_at,
+    f.url as output_url
   from bloom_private.attempt a left join bloom_private.artifact f using (artifact_id)
  where a.result_status is not null;
 

@@ -4,16 +4,21 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::database::Database;
-use crate::config::DatabaseArgs;
+use crate::artifacts;
+use crate::config::{DatabaseArgs, ObjectArgs};
 use crate::db::doctor::{self, Finding, Level, Limits};
 use crate::db::install::Bundle;
 
-/// Look the database over and say what weakens the promises. Changes nothing.
+/// Look the database and the object storage over, and say what weakens the promises. Changes
+/// nothing; in object storage it writes one small object and deletes it again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// Which object storage, as the service is told.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
     /// Print a JSON array of `{level, name, text, advice}` instead.
     #[arg(long)]
     pub json: bool,
@@ -25,9 +30,13 @@ pub struct Args {
 /// When there is no database to look at, or the output cannot be written.
 pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bundle = Bundle::embedded()?;
+    let objects = args.objects.options()?;
     let database = Database::existing(&args.database).await?;
-    let findings = doctor::examine(&database.endpoint, &bundle, Limits::default()).await;
+    let mut findings = doctor::examine(&database.endpoint, &bundle, Limits::default()).await;
     database.close().await;
+    if let Some(objects) = objects {
+        findings.push(artifacts::examine(&objects).await);
+    }
     show(&findings, args.json, &mut std::io::stdout())?;
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     Ok(if failed {

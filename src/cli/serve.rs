@@ -13,7 +13,8 @@ use super::database::Database;
 use super::output::Out;
 use super::outside::Outside;
 use crate::config::{
-    AuthArgs, DatabaseArgs, LimitArgs, ListenArgs, OutboundArgs, PoolArgs, RetentionArgs, ServeArgs,
+    AuthArgs, DatabaseArgs, LimitArgs, ListenArgs, ObjectArgs, OutboundArgs, PoolArgs,
+    RetentionArgs, ServeArgs,
 };
 use crate::db::calls::key::key_list;
 use crate::db::calls::maintenance::Retention;
@@ -47,6 +48,8 @@ pub struct Args {
     retention: RetentionArgs,
     #[command(flatten)]
     pub(super) outbound: OutboundArgs,
+    #[command(flatten)]
+    objects: ObjectArgs,
 }
 
 /// Runs the service until SIGINT or SIGTERM.
@@ -158,6 +161,7 @@ async fn options(
         dispatch: outside.dispatch,
         metrics: None,
         webhooks: outside.webhooks,
+        objects: args.objects.options()?,
     })
 }
 

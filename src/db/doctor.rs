@@ -62,7 +62,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(name: &'static str, text: impl Into<String>) -> Self {
+    pub(crate) fn ok(name: &'static str, text: impl Into<String>) -> Self {
         Self {
             level: Level::Ok,
             name,
@@ -71,7 +71,11 @@ impl Finding {
         }
     }
 
-    fn warn(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(crate) fn warn(
+        name: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         Self {
             level: Level::Warn,
             name,
@@ -80,7 +84,11 @@ impl Finding {
         }
     }
 
-    fn fail(name: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(crate) fn fail(
+        name: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         Self {
             level: Level::Fail,
             name,

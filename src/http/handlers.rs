@@ -33,6 +33,7 @@ use super::control::ControlPlane;
 use super::query::Query;
 use super::router::RouteError;
 use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope};
+use crate::artifacts::Artifacts;
 use crate::batch::complete::Completions;
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
@@ -62,6 +63,8 @@ pub struct App {
     pub leases: Leases,
     /// Reports on their way.
     pub completions: Completions,
+    /// Outputs in object storage.
+    pub artifacts: Artifacts,
     /// The workers, for routing.
     pub fleet: Fleet,
     /// Lease requests that wait for work.
@@ -223,6 +226,7 @@ fn reading_routes() -> Vec<Route<App>> {
             ANYONE,
             artifacts::content,
         ),
+        Route::get("/api/runtime/artifacts/{id}/link", ANYONE, artifacts::link),
         Route::get("/api/runtime/audit", READERS, audit::list),
         Route::get("/api/runtime/audit/verify", READERS, audit::verify).rate(RateClass::Heavy),
         Route::get("/api/runtime/events", READERS, events::stream),

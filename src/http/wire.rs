@@ -295,6 +295,8 @@ pub fn artifact(row: &ArtifactRow) -> Value {
         "entity_refs": [],
         "tags": row.tags,
         "content": row.content,
+        "size_bytes": row.size_bytes,
+        "sha256": row.sha256,
     })
 }
 

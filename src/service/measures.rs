@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
 
+use crate::artifacts::Artifacts;
 use crate::batch::complete::Completions;
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
@@ -15,8 +16,8 @@ use crate::maintenance::Runs;
 use crate::membridge::Membridge;
 use crate::metrics::{
     BATCH_SIZE, BUILD_INFO, JOB_RUNS, LISTEN_CONNECTIONS, LISTEN_UP, MEMBRIDGE_SYNCS, Metrics,
-    OPEN_FDS, OTHER, POOL_CONNECTIONS, POOL_WAITING, RESIDENT_BYTES, START_TIME, Samples, WAITERS,
-    WAKE_SECONDS,
+    OBJECT_STORAGE_UP, OBJECTS, OPEN_FDS, OTHER, POOL_CONNECTIONS, POOL_WAITING, RESIDENT_BYTES,
+    START_TIME, Samples, WAITERS, WAKE_SECONDS,
 };
 use crate::wake::Waiters;
 
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     pub(super) leases: Leases,
     pub(super) completions: Completions,
     pub(super) membridge: Membridge,
+    pub(super) artifacts: Artifacts,
     pub(super) jobs: Vec<Arc<Runs>>,
 }
 
@@ -66,6 +68,11 @@ fn watch(metrics: &mut Metrics, parts: Parts) {
         let (ok, failed) = parts.membridge.rounds();
         out.count(MEMBRIDGE_SYNCS, &["ok"], ok);
         out.count(MEMBRIDGE_SYNCS, &["failed"], failed);
+        if let Some(state) = parts.artifacts.state() {
+            out.count(OBJECT_STORAGE_UP, &[], u64::from(state.is_available));
+            out.count(OBJECTS, &["stored"], state.stored);
+            out.count(OBJECTS, &["kept"], state.kept);
+        }
         for runs in &parts.jobs {
             let (ok, failed) = runs.counts();
             out.count(JOB_RUNS, &[runs.job, "ok"], ok);

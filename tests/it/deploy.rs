@@ -1,10 +1,10 @@
-//! The files around the program: compose, make, the scripts.
+//! The files around the program: images, units, make, the scripts.
+
+mod compose;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Command;
-
-use serde_json::Value;
 
 use crate::runtime::process::bloom;
 
@@ -12,73 +12,68 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-fn compose() -> Value {
-    serde_saphyr::from_str(&read("docker-compose.yml")).unwrap()
-}
-
-#[test]
-fn compose_starts_the_service_after_a_healthy_postgres() {
-    let compose = compose();
-    let services = compose["services"].as_object().unwrap();
-    for (name, service) in services {
-        assert!(
-            service["healthcheck"]["test"].is_array(),
-            "{name} has no health check"
-        );
-        assert_eq!(service["restart"], "unless-stopped", "{name}");
-    }
-    assert_eq!(services["postgres"]["image"], "postgres:18");
-    assert_eq!(services["bloom"]["build"], ".");
-    assert_eq!(
-        services["bloom"]["depends_on"]["postgres"]["condition"],
-        "service_healthy"
-    );
-}
-
-#[test]
-fn compose_keeps_the_data_in_a_named_volume() {
-    let compose = compose();
-    let volume = compose["services"]["postgres"]["volumes"][0]
-        .as_str()
-        .unwrap();
-    let (name, target) = volume.split_once(':').unwrap();
-    assert!(compose["volumes"].as_object().unwrap().contains_key(name));
-    assert_eq!(
-        target, "/var/lib/postgresql",
-        "where the image of version 18 expects it"
-    );
-}
-
-#[test]
-fn compose_has_no_built_in_secrets_and_opens_no_port_to_others() {
-    let compose = compose();
-    let services = compose["services"].as_object().unwrap();
-    for (service, name) in [
-        ("postgres", "POSTGRES_PASSWORD"),
-        ("bloom", "RUNTIME_API_KEY"),
-    ] {
-        let value = services[service]["environment"][name].as_str().unwrap();
-        assert!(
-            value.starts_with(&format!("${{{name}:?")),
-            "{name} must come from outside"
-        );
-    }
-    for (name, service) in services {
-        for port in service["ports"].as_array().into_iter().flatten() {
-            assert!(
-                port.as_str().unwrap().starts_with("127.0.0.1:"),
-                "{name}: {port}"
-            );
-        }
-    }
-}
-
 #[test]
 fn the_image_runs_as_an_unprivileged_user() {
     let dockerfile = read("Dockerfile");
-    let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
-    assert!(last_stage.contains("\nUSER bloom\n"));
-    assert!(last_stage.contains("\nHEALTHCHECK "));
+    let stages: Vec<_> = dockerfile.split("\nFROM ").skip(1).collect();
+    let [build, worker, service] = stages[..] else {
+        panic!("three stages: {stages:?}");
+    };
+    assert!(build.contains(" AS build\n") && build.contains("--locked"));
+    assert!(service.contains("\nHEALTHCHECK "));
+    for stage in [worker, service] {
+        // What built the program stays behind, and nobody is root when it starts.
+        let (_, after) = stage.split_once("\nUSER bloom\n").expect("a user");
+        assert!(after.contains("\nENTRYPOINT ") && !after.contains("\nUSER "));
+        assert!(stage.contains("\nCOPY --from=build /usr/local/bin/bloom "));
+        assert!(stage.contains("rm -rf /var/lib/apt/lists/*"));
+    }
+    for stage in stages {
+        let image = stage.split_whitespace().next().unwrap();
+        assert!(
+            image.contains(':') && !image.ends_with(":latest"),
+            "{image}"
+        );
+    }
+    // The worker's CLI is the one that the tests run.
+    let script = read("scripts/claude-cli.sh");
+    let version = script
+        .lines()
+        .find_map(|line| line.strip_prefix("version="));
+    let wanted = format!("@anthropic-ai/claude-code@{}\n", version.unwrap());
+    assert!(worker.replace(" \\", "").contains(&wanted), "{wanted}");
+    let rust = read("Cargo.toml");
+    let rust = rust
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "));
+    let built_with = build
+        .trim_start_matches("rust:1.")
+        .split('-')
+        .next()
+        .unwrap();
+    let needed = rust.unwrap().trim_matches('"').trim_start_matches("1.");
+    assert!(built_with.parse::<u32>().unwrap() >= needed.parse().unwrap());
+}
+
+/// The same command that an operator would check them with.
+#[test]
+fn systemd_takes_the_units() {
+    let dir = std::env::temp_dir().join(format!("bloom-units-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&dir).unwrap();
+    for unit in ["bloom.service", "bloom-worker@.service"] {
+        // The program stands elsewhere here.
+        let text = read(&format!("deploy/systemd/{unit}"));
+        let text = text.replace("/usr/local/bin/bloom", "/bin/true");
+        std::fs::write(dir.join(unit), text).unwrap();
+    }
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "bloom.service", "bloom-worker@one.service"]);
+    let answer = verify.current_dir(&dir).output().unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr);
+    // What it says of the machine's own units is not about ours.
+    let ours: Vec<_> = said.lines().filter(|line| line.contains("bloom")).collect();
+    assert!(answer.status.success() && ours.is_empty(), "{said}");
 }
 
 #[test]
@@ -135,25 +130,55 @@ fn setup_does_nothing_where_all_is_there() {
     assert!(answer.stdout.is_empty(), "{answer:?}");
 }
 
+/// Runs scripts/ready.sh against a server that answers `status` with `body`: whether it succeeded,
+/// and what the server was sent.
+fn ready(status: &str, body: &str, more: &[&str], key: Option<&str>) -> (bool, Vec<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = head
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        stream.write_all(answer.as_bytes()).unwrap();
+        head
+    });
+    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/ready.sh"));
+    if more.is_empty() {
+        script.arg(port.to_string());
+    } else {
+        script.arg(format!("localhost:{port}")).args(more);
+    }
+    script.env_remove("BLOOM_API_KEY");
+    script.envs(key.map(|key| ("BLOOM_API_KEY", key)));
+    let status = script.status().unwrap();
+    (status.success(), server.join().unwrap())
+}
+
 #[test]
 fn the_container_is_ready_when_the_service_says_so() {
     for (status, expected) in [("200 OK", true), ("503 Service Unavailable", false)] {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port().to_string();
-        let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let head = BufReader::new(stream.try_clone().unwrap()).lines();
-            let head: Vec<String> = head
-                .map_while(Result::ok)
-                .take_while(|line| !line.is_empty())
-                .collect();
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").unwrap();
-            head[0].clone()
-        });
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/ready.sh");
-        let answer = Command::new(script).arg(port).status().unwrap();
-        assert_eq!(answer.success(), expected);
-        assert_eq!(server.join().unwrap(), "GET /readyz HTTP/1.1");
+        let (is_ready, head) = ready(status, "", &[], None);
+        assert_eq!(is_ready, expected);
+        assert_eq!(head[0], "GET /readyz HTTP/1.1");
+    }
+}
+
+#[test]
+fn the_worker_is_healthy_when_the_service_has_heard_of_it() {
+    let more = ["/api/runtime/workers/w", "\"status\":\"online\""];
+    for (body, expected) in [("online", true), ("offline", false)] {
+        let body = format!("{{\"id\":\"w\",\"status\":\"{body}\"}}");
+        let (is_healthy, head) = ready("200 OK", &body, &more, Some("k3y"));
+        assert_eq!(is_healthy, expected, "{body}");
+        assert_eq!(head[0], "GET /api/runtime/workers/w HTTP/1.1");
+        assert!(head.iter().any(|line| line == "X-Runtime-API-Key: k3y"));
     }
 }
 

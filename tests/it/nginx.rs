@@ -1,5 +1,7 @@
 //! The service behind a real nginx with the configuration that is shipped.
 
+mod upstream;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -86,6 +86,7 @@ pub fn options(endpoint: Endpoint) -> Options {
             public_url: Some("http://runtime.test".to_owned()),
         },
         metrics: None,
+        objects: None,
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Artifact {
     pub url: Option<String>,
     pub tags: Vec<String>,
     pub content: Option<String>,
+    pub size_bytes: i64,
+    pub sha256: Option<String>,
 }
 
 impl From<&Row> for Artifact {
@@ -33,6 +35,8 @@ impl From<&Row> for Artifact {
             url: row.get("url"),
             tags: row.get("tags"),
             content: row.get("content"),
+            size_bytes: row.get("size_bytes"),
+            sha256: row.get("sha256"),
         }
     }
 }
@@ -61,4 +65,25 @@ pub async fn artifact_list(
         .call(Lane::General, sql, &[&task_id, &limit, &before])
         .await?;
     Ok(rows.iter().map(Artifact::from).collect())
+}
+
+/// `bloom.artifact_place`: the name of this database in object storage.
+pub async fn artifact_place(db: &Db) -> Result<Uuid> {
+    let row = db.call_one(Lane::Reserved, "select bloom.artifact_place()", &[]);
+    Ok(row.await?.get(0))
+}
+
+/// `bloom.artifact_sweep`: which of these objects, from 0, are nobody's.
+pub async fn artifact_sweep(
+    db: &Db,
+    tasks: &[Uuid],
+    leases: &[Uuid],
+    urls: &[String],
+) -> Result<Vec<usize>> {
+    let sql = "select ordinal from bloom.artifact_sweep($1, $2, $3)";
+    let rows = db
+        .call(Lane::General, sql, &[&tasks, &leases, &urls])
+        .await?;
+    let at = |row: &Row| usize::try_from(row.get::<_, i32>(0) - 1).ok();
+    Ok(rows.iter().filter_map(at).collect())
 }

@@ -330,6 +330,24 @@ pub async fn lease_complete(
     Ok(Completed::from(&row))
 }
 
+/// `bloom.lease_complete_stored`: `stored` is `{url, sha256, size_bytes}`, `options` as in
+/// [`lease_complete`].
+pub async fn lease_complete_stored(
+    db: &Db,
+    task_id: Uuid,
+    lease_id: Option<Uuid>,
+    status: &str,
+    stored: &Value,
+    options: VerbOptions,
+) -> Result<Completed> {
+    let sql = "select * from bloom.lease_complete_stored($1, $2, $3, $4, $5)";
+    let options = options.json();
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&task_id, &lease_id, &status, stored, &options];
+    let row = db.call_one(Lane::Reserved, sql, &params).await?;
+    Ok(Completed::from(&row))
+}
+
 /// `bloom.lease_release`: the task's status after it.
 pub async fn lease_release(
     db: &Db,

@@ -118,6 +118,7 @@ pub struct TaskResult {
     pub error_message: Option<String>,
     pub metrics: Value,
     pub completed_at: EpochMs,
+    pub output_url: Option<String>,
 }
 
 /// One lease that a task has had; `outcome` is `None` while it is live.
@@ -294,6 +295,7 @@ pub async fn task_result(db: &Db, id: Uuid) -> Result<TaskResult> {
             .get::<_, Option<Value>>("metrics")
             .unwrap_or_else(|| json!({})),
         completed_at: time(&row, "completed_at"),
+        output_url: row.get("output_url"),
     })
 }
 

@@ -1,5 +1,7 @@
 //! What workers report about leases: one at a time, or many in one request.
 
+mod stored;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -7,9 +9,9 @@ use uuid::Uuid;
 
 use super::leases::{LEASE_HEADER, named_lease, stopped};
 use super::{App, task_id};
+use crate::artifacts::Stored;
 use crate::db::Lane;
 use crate::db::calls::VerbOptions;
-use crate::db::calls::artifact::Artifact;
 use crate::db::calls::lease::{self, Completed, Report};
 use crate::db::calls::task::{TaskResult, task_get_through};
 use crate::error::{Error, Result};
@@ -65,7 +67,8 @@ pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
         }
     };
     let is_minimal = request.prefers_minimal();
-    let done = end(&app, &request, id, &said).await?;
+    let stored = stored::put(&app, id, &said).await;
+    let done = end(&app, &request, id, &said, stored.as_ref()).await?;
     app.waiters.worker_freed(&done.worker_id);
     app.metrics.completed(&done);
     if is_minimal {
@@ -73,15 +76,7 @@ pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
     }
     // The result is stored: a flood of other requests must not keep its worker from hearing so.
     let task = wire::Task::from(task_get_through(&app.db, Lane::Reserved, id).await?);
-    let artifact = Artifact {
-        id: done.artifact_id,
-        task_id: id,
-        kind: said.kind,
-        created_at: done.completed_at,
-        url: None,
-        tags: said.tags,
-        content: said.output.clone(),
-    };
+    let artifact = stored::artifact(&app, &done, &said, stored).await;
     let result = TaskResult {
         id: done.lease_id,
         task_id: id,
@@ -92,14 +87,28 @@ pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
         error_message: said.error_message,
         metrics: said.metrics,
         completed_at: done.completed_at,
+        output_url: None,
     };
     Response::ok(&json!({
         "task": task, "artifact": wire::artifact(&artifact), "result": wire::result(&result),
     }))
 }
 
-/// Together with other reports, unless the lease is not named: then it is the current one's.
-async fn end(app: &App, request: &Request, id: Uuid, said: &Said) -> Result<Completed> {
+/// Together with other reports, unless its output is in object storage, or the lease is not named:
+/// then it is the current one's.
+async fn end(
+    app: &App,
+    request: &Request,
+    id: Uuid,
+    said: &Said,
+    stored: Option<&Stored>,
+) -> Result<Completed> {
+    if let Some(stored) = stored {
+        let (stored, options) = (stored.json(), said.options.clone());
+        let status = said.status;
+        return lease::lease_complete_stored(&app.db, id, said.lease_id, status, &stored, options)
+            .await;
+    }
     let Some(lease_id) = said.lease_id else {
         let output = said.output.as_deref();
         let options = said.options.clone();
@@ -125,11 +134,7 @@ pub async fn complete_many(app: Arc<App>, request: Request) -> Result<Response> 
     form.finish()?;
     let read: Vec<_> = items.iter().map(read_item).collect();
     let reports: Vec<_> = read.iter().filter_map(|item| item.as_ref().ok()).collect();
-    let ended = if reports.is_empty() {
-        Vec::new()
-    } else {
-        lease::lease_complete_many(&app.db, &reports).await?
-    };
+    let ended = stored::end_many(&app, &reports).await?;
     for done in ended.iter().flatten() {
         app.metrics.completed(done);
     }

@@ -21,6 +21,12 @@ pub async fn health(app: Arc<App>, _request: Request) -> Result<Response> {
         "uptime": app.started.elapsed().as_secs_f64(),
         "storage": "postgresql",
         "membridge": app.control.status(),
+        "artifacts": match app.artifacts.state() {
+            None => json!({ "storage": "postgresql" }),
+            Some(state) => {
+                json!({ "storage": state.scheme.name(), "available": state.is_available })
+            }
+        },
     }))
 }
 

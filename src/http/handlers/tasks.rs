@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::events::{stream_task, wants_stream};
+use super::artifacts::stored_text;
 use super::{App, listed, page, submission, task_id};
 use crate::db::calls::audit::task_events;
 use crate::db::calls::task::{self, TaskFilter};
@@ -119,9 +120,11 @@ pub async fn explain(app: Arc<App>, request: Request) -> Result<Response> {
 
 /// `GET /llm-tasks/:id/result`.
 pub async fn result(app: Arc<App>, request: Request) -> Result<Response> {
-    Response::ok(&wire::result(
-        &task::task_result(&app.db, task_id(&request)?).await?,
-    ))
+    let mut result = task::task_result(&app.db, task_id(&request)?).await?;
+    if let Some(url) = &result.output_url {
+        result.output = Some(stored_text(&app, result.artifact_id, url).await?);
+    }
+    Response::ok(&wire::result(&result))
 }
 
 /// `GET /llm-tasks/:id/attempts`.

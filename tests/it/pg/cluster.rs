@@ -56,6 +56,11 @@ impl Cluster {
     /// Makes a cluster and starts its server, with `settings` beside the defaults
     /// (full durability, `max_connections` 400, Unix socket only, trust, superuser `postgres`).
     pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_prepared(settings, |_| ()).await
+    }
+
+    /// The same, where `prepare` puts `data` into its directory, or leaves that to initdb.
+    pub async fn start_prepared(settings: &[(&str, &str)], prepare: impl FnOnce(&Self)) -> Self {
         let bin = bin_dir();
         let dir = make_dir();
         let defaults = [
@@ -82,8 +87,20 @@ impl Cluster {
             port,
             keeper: Mutex::new(None),
         };
+        prepare(&cluster);
         cluster.restart().await;
         cluster
+    }
+
+    /// Runs one of Postgres' own programs as the server's user, and shows what it printed.
+    pub fn tool(&self, name: &str, arguments: &[&str]) -> String {
+        let answer = as_server_user(&self.bin.join(name))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output();
+        let answer = answer.expect("it runs");
+        assert!(answer.status.success(), "{name} {arguments:?}: {answer:?}");
+        String::from_utf8_lossy(&answer.stdout).into_owned()
     }
 
     /// Starts the server again after [`Cluster::stop`].

@@ -28,13 +28,18 @@ impl Drop for Nginx {
 impl Nginx {
     /// In front of the service at `base`: the shipped file, with only the two addresses changed.
     pub async fn start(base: &str) -> Self {
+        Self::start_within(base, "").await
+    }
+
+    /// The same, with more of the operator's own in the http block around it.
+    pub async fn start_within(base: &str, more: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("bloom-nginx-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).unwrap();
         let port = {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap().port()
         };
-        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx/bloom.conf");
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nginx.conf");
         let shipped = std::fs::read_to_string(shipped).unwrap();
         let address = base.strip_prefix("http://").unwrap();
         let bloom = shipped
@@ -47,7 +52,7 @@ impl Nginx {
             .join("\n");
         let wrapper = format!(
             "daemon off; pid {0}/pid; error_log {0}/error.log;\nevents {{}}\n\
-             http {{\naccess_log off;\n{paths}\ninclude {0}/bloom.conf;\n}}\n",
+             http {{\naccess_log off;\n{more}\n{paths}\ninclude {0}/bloom.conf;\n}}\n",
             dir.display()
         );
         std::fs::write(dir.join("nginx.conf"), wrapper).unwrap();

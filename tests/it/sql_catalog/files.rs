@@ -47,6 +47,7 @@ const VERBS: &[&str] = &[
     "check",
     "complete",
     "complete_many",
+    "complete_stored",
     "release",
     "overdue",
     "expire",
@@ -76,6 +77,7 @@ const VERBS: &[&str] = &[
     "ready",
     "ensure",
     "run",
+    "place",
 ];
 
 fn sql_files(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -80,6 +80,36 @@ pub const SUBMISSION: &[(&str, Opt)] = &[
     ("idempotency_key", Opt::Text(255)),
 ];
 
+/// The options of a report.
+const REPORT: &[(&str, Opt)] = &[
+    ("error_message", Opt::Text(1_048_576)),
+    ("metrics", Opt::Metrics),
+    ("artifact_type", Opt::Text(128)),
+    ("artifact_tags", Opt::Texts(100, 256)),
+    ("retryable", Opt::Bool),
+    ("conversation", Opt::Object(CONVERSATION)),
+    ("stopped", Opt::Object(STOPPED)),
+    ("worker_id", Opt::Text(128)),
+];
+
+const GOOD_STORED: &str = "jsonb_build_object('url', 's3://b/p/%T/%L/x', 'size_bytes', 3, \
+                           'sha256', repeat('ab', 32))";
+const STORED: &[&str] = &[
+    "null",
+    "'3'",
+    "'[]'",
+    "'{}'",
+    "jsonb_build_object('url', 's3://b/p/%T/%L/x', 'size_bytes', 3, 'sha256', 'ab')",
+    "jsonb_build_object('url', 's3://b/p/%T/%L/x', 'size_bytes', 3, 'sha256', 7)",
+    "jsonb_build_object('url', 's3://b/p/%T/%L/x', 'size_bytes', -1, 'sha256', repeat('ab', 32))",
+    "jsonb_build_object('url', 's3://b/p/%T/%L/x', 'sha256', repeat('ab', 32))",
+    "jsonb_build_object('url', 3, 'size_bytes', 3, 'sha256', repeat('ab', 32))",
+    "jsonb_build_object('url', repeat('x', 2049), 'size_bytes', 3, 'sha256', repeat('ab', 32))",
+    "jsonb_build_object('url', 's3://b/p/%T/%R/x', 'size_bytes', 3, 'sha256', repeat('ab', 32))",
+    "jsonb_build_object('url', 's3://b/p/%T/%L/x', 'size_bytes', 3, 'sha256', repeat('ab', 32),
+         'more', 1)",
+];
+
 const TASKS: &[&str] = &[
     "null",
     "'{}'",
@@ -366,16 +396,17 @@ fn leases() -> Vec<Verb> {
                 maybe_lease(),
                 arg("status", "'success'", Arg::Some(STATUS)),
                 arg("output", "'out'", Arg::Some(&["repeat('x', 67108865)"])),
-                options(&[
-                    ("error_message", Opt::Text(1_048_576)),
-                    ("metrics", Opt::Metrics),
-                    ("artifact_type", Opt::Text(128)),
-                    ("artifact_tags", Opt::Texts(100, 256)),
-                    ("retryable", Opt::Bool),
-                    ("conversation", Opt::Object(CONVERSATION)),
-                    ("stopped", Opt::Object(STOPPED)),
-                    of_worker,
-                ]),
+                options(REPORT),
+            ],
+        ),
+        verb(
+            "lease_complete_stored",
+            vec![
+                task(),
+                maybe_lease(),
+                arg("status", "'success'", Arg::Some(STATUS)),
+                arg("stored", GOOD_STORED, Arg::Some(STORED)),
+                options(REPORT),
             ],
         ),
         verb(

@@ -1,6 +1,9 @@
 //! Verbs that read, and verbs of administrators and of the service itself.
 
-use super::{Arg, HASH, LANES, Opt, SCOPES, Verb, arg, bare_options, limit, options, task, verb};
+use super::{
+    Arg, HASH, LANES, MANY, MANY_TEXTS, Opt, SCOPES, Verb, arg, bare_options, limit, options, task,
+    verb,
+};
 
 /// What narrows the audit trail.
 const EVENTS: &[(&str, Opt)] = &[
@@ -158,6 +161,15 @@ pub(super) fn keepers() -> Vec<Verb> {
             vec![arg("key_id", "'%K'", Arg::Id), options(&[])],
         ),
         verb("status_fold", vec![]),
+        verb("artifact_place", vec![]),
+        verb(
+            "artifact_sweep",
+            vec![
+                arg("tasks", "array['%T'::uuid]", Arg::Some(MANY)),
+                arg("leases", "array['%L'::uuid]", Arg::Some(MANY)),
+                arg("urls", "array['s3://b/x']", Arg::Some(MANY_TEXTS)),
+            ],
+        ),
         verb(
             "lane_advance",
             vec![arg("stride", "1", Arg::Int(0, 1_000_000))],
