@@ -123,6 +123,7 @@
 -- Group: Reading
 \ir _internal/task_rows.sql
 \ir _internal/task_ids.sql
+\ir _internal/task_page.sql
 \ir _internal/task_heads.sql
 \ir _internal/trail_faults.sql
 \ir _internal/audit_options.sql

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::RwLock;
@@ -115,8 +116,11 @@ impl Membridge {
     /// # Errors
     /// [`Error::Fields`] for an address that is not allowed, 503 without a way to encrypt a key.
     pub async fn configure(&self, change: Change, actor: &str) -> Result<Settings> {
+        let refuse = |why: String| Error::field("membridge_server_url", why);
+        // The text that clients know; what is wrong with a URL that is one, the guard says.
+        Url::parse(&change.url).map_err(|_| refuse("Invalid url".to_owned()))?;
         let url = self.inner.options.guard.check(&change.url);
-        let url = url.map_err(|why| Error::field("membridge_server_url", why))?;
+        let url = url.map_err(refuse)?;
         let old = self.stored().await?;
         let next = old.changed(url, change.key, self.keyring())?;
         next.save(&self.inner.db, actor).await?;

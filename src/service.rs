@@ -8,21 +8,23 @@ mod wakeups;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_postgres::Client;
 use tracing::{info, warn};
 
 use crate::artifacts::{self, Artifacts};
 use crate::batch::complete::Completions;
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
-use crate::db::install::{self, Bundle};
+use crate::db::install::{self, Bundle, SchemaStatus};
 use crate::db::listen::{self, Listener};
 use crate::db::{self, Db, Endpoint};
 use crate::dispatch::{self, Dispatcher};
+use crate::error::chain;
 use crate::events::{self, Feed};
 use crate::fleet::Fleet;
 use crate::http::handlers::{App, metrics_router, router};
@@ -76,21 +78,41 @@ pub struct Options {
 /// # Errors
 /// When the server stays away, is too old, or refuses.
 pub async fn install(endpoint: &Endpoint, patience: Duration) -> anyhow::Result<()> {
-    let deadline = Instant::now() + patience;
-    let mut client = loop {
-        match endpoint.connect().await {
-            Ok(client) => break client,
-            Err(error) if Instant::now() < deadline => {
-                info!(error = %error, "waiting for the database");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Err(error) => return Err(error).context("the database cannot be reached"),
-        }
-    };
+    let mut client = reach(endpoint, patience).await?;
     let bundle = Bundle::embedded()?;
     let report = install::install(&mut client, &bundle, install::Options::default()).await?;
     info!(version = report.to, functions = ?report.functions, "the schema stands");
     Ok(())
+}
+
+/// Makes sure that the schema is the one that this program was written for, changing nothing.
+///
+/// # Errors
+/// When the server stays away, or the schema is another one.
+pub async fn check_schema(endpoint: &Endpoint, patience: Duration) -> anyhow::Result<()> {
+    let client = reach(endpoint, patience).await?;
+    match install::status(&client, &Bundle::embedded()?).await? {
+        SchemaStatus::Current { .. } => Ok(()),
+        other => Err(anyhow!(
+            "this program cannot work with the database: {other}. Run `bloom migrate` of the same \
+             version, or serve without --no-migrate"
+        )),
+    }
+}
+
+/// A connection to a server that may still be starting.
+async fn reach(endpoint: &Endpoint, patience: Duration) -> anyhow::Result<Client> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match endpoint.connect().await {
+            Ok(client) => return Ok(client),
+            Err(error) if Instant::now() < deadline => {
+                info!(error = %chain(&error), "waiting for the database");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error).context("the database cannot be reached"),
+        }
+    }
 }
 
 /// Serves on `listener` until `shutdown`, then drains: no new leases, waiters answered, requests

@@ -190,7 +190,7 @@ pub enum Error {
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The service will not have this worker.
-    #[error("the service refused to register the worker: {0}")]
+    #[error("the service refused to register the worker")]
     Refused(#[source] Failure),
 }
 

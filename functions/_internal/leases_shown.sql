@@ -2,7 +2,8 @@ create or replace function bloom_private.leases_shown(
     p_status text, p_limit integer, p_before uuid
 ) returns setof bloom.lease_row
 language plpgsql stable as $$
--- Leases as clients see them. Ended ones come from an index per outcome, read backwards.
+-- Leases as clients see them. Ended ones come from an index per outcome, read backwards; of an
+-- error, which may be 1 MiB long, a list shows the beginning.
 declare
     v_outcomes text[] := case p_status
         when 'expired' then array['expired'] when 'failed' then array['failed']
@@ -24,7 +25,7 @@ begin
                     case a.outcome when 'expired' then 'expired' when 'failed' then 'failed'
                          else 'released' end,
                     a.last_heartbeat, t.context_id, a.fence, a.attempt, a.ended_at, a.outcome,
-                    a.error_message
+                    left(a.error_message, 1000)
                from unnest(v_outcomes) o(outcome)
               cross join lateral (select * from attempt x
                      where x.outcome = o.outcome and x.lease_id < p_before

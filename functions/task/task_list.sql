@@ -12,7 +12,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 --              its prompt contain, in whatever case): only such tasks. These filters look through
 --              at most 20,000 tasks of the status, so that no page walks a whole history; a page
 --              shorter than its limit may thus not be the last one: task_reach tells.
--- Raises RT400.
+-- A page stops early once its prompts and hints pass 16 MiB; go on from its last id. Raises RT400.
 declare
     v_context text;
     v_queue text;
@@ -31,12 +31,12 @@ begin
     v_label := option_text(p_options, 'label', null, 128);
     v_text := lower(option_text(p_options, 'text', null, 200));
     if jsonb_strip_nulls(p_options) = '{}' then
-        return query select * from task_rows(
+        return query select * from task_page(
             array(select x from task_ids(p_status, p_limit, p_before) x));
         return;
     end if;
     return query
-        select r.* from task_rows(array(
+        select r.* from task_page(array(
             select x.id
               from (select i as id from task_ids(p_status, 20000, p_before) i) x
               join task t on t.task_id = x.id

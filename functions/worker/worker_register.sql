@@ -6,9 +6,11 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 --   p_options  url, status ("online"), claude_cli, max_concurrency 1–1000, labels, ip_addrs,
 --              agent_version, os_info, install_method, credential (the name of the account that it
 --              works with; one of its own, worker:NAME, unless it ever named one), actor
--- A lowered max_concurrency holds for new leases at once; live ones go on.
--- Lock order: worker, worker_slot. Writes: worker, worker_slot, event. Raises RT400, RT409
--- too_many_workers.
+-- A lowered max_concurrency holds for new leases at once; live ones go on. Sessions that hold no
+-- lease are forgotten: the silence of a process that went away is not that of one that comes in its
+-- place and perhaps never beats.
+-- Lock order: worker, worker_session, worker_slot. Writes: worker, worker_session, worker_slot,
+-- event. Raises RT400, RT409 too_many_workers.
 declare
     v_actor text;
     v_new boolean;
@@ -43,6 +45,8 @@ begin
         vanished = false,
         last_seen_at = clock_timestamp()
      where worker_id = p_worker_id;
+    delete from worker_session s where s.worker_id = p_worker_id and not exists (
+        select from lease l where l.worker_id = p_worker_id and l.session_id = s.session_id);
     insert into worker_slot as s (worker_id, max_concurrency, capacity)
     values (p_worker_id, coalesce(v_slots, 1), coalesce(v_slots, 1))
     on conflict (worker_id) do update

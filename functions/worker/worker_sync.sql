@@ -7,7 +7,10 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- have given no sign of life of their own for silent_seconds.
 --   p_agents   array of at most 10,000 {name, url, status, last_seen, claude_cli, max_concurrency,
 --              labels, ip_addrs, obs_count, db_sha}; all but the name may be missing or null
---   p_options  silent_seconds (60), actor
+--   p_options  silent_seconds (60), more (false; true: other agents of this round follow in a call
+--              of their own, so nobody is taken for gone yet), actor
+-- At most 5,000 workers come from the control plane, so that one that lists ever new names leaves
+-- room for those that register themselves.
 -- Returns {"listed", "created", "changed", "vanished", "skipped": [{"index", "name", "error"}]};
 -- the first 20 that were skipped. Lock order: worker by name, worker_slot. Writes: worker,
 -- worker_slot, event. Raises RT400.
@@ -20,8 +23,9 @@ declare
     v_skipped jsonb := '[]';
     v_vanished integer;
     v_since timestamptz;
+    v_room integer := 5000 - (select count(*) from worker where source = 'membridge');
 begin
-    perform check_options(p_options, array['silent_seconds', 'actor']);
+    perform check_options(p_options, array['silent_seconds', 'more', 'actor']);
     v_actor := actor(p_options);
     v_silent := option_integer(p_options, 'silent_seconds', 60, 1, 86400);
     if p_agents is null or jsonb_typeof(p_agents) <> 'array' then
@@ -33,7 +37,13 @@ begin
           from jsonb_array_elements(p_agents) with ordinality e order by e.value ->> 'name'
     loop
         begin
+            if v_room <= 0 and not exists (
+                select from worker where worker_id = v_agent.value ->> 'name')
+            then
+                perform refuse(409, 'too_many_workers', 'There are 5000 listed workers already');
+            end if;
             v_done := worker_listed(v_agent.value, v_actor);
+            v_room := v_room - (v_done = 'created')::integer;
             v_counts := jsonb_set(v_counts, array[v_done],
                 to_jsonb((v_counts ->> v_done)::integer + 1));
         exception when sqlstate 'RT400' or sqlstate 'RT409' or data_exception then
@@ -43,7 +53,8 @@ begin
             end if;
         end;
     end loop;
-    v_since := clock_timestamp() - make_interval(secs => v_silent);
+    v_since := case when option_boolean(p_options, 'more', false) then '-infinity'
+                    else clock_timestamp() - make_interval(secs => v_silent) end;
     with gone as (
         update worker w set status = 'offline', vanished = true
          where w.worker_id in (select x.worker_id from worker x

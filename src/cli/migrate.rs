@@ -47,7 +47,7 @@ async fn work(args: &Args, endpoint: &Endpoint, out: &mut impl Write) -> anyhow:
         .context("cannot connect to the database")?;
     if args.check {
         let status = install::status(&client, &bundle).await?;
-        writeln!(out, "{}", describe(&status))?;
+        writeln!(out, "{}", status)?;
         let current = matches!(status, SchemaStatus::Current { .. });
         return Ok(if current {
             ExitCode::SUCCESS
@@ -61,36 +61,6 @@ async fn work(args: &Args, endpoint: &Endpoint, out: &mut impl Write) -> anyhow:
     }
     writeln!(out, "{}", summarize(&report))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn describe(status: &SchemaStatus) -> String {
-    match status {
-        SchemaStatus::NotInstalled => "nothing is installed".to_owned(),
-        SchemaStatus::Current {
-            version,
-            app_version,
-        } => {
-            format!("schema version {version} is current (installed by bloom {app_version})")
-        }
-        SchemaStatus::Outdated {
-            installed,
-            supported,
-        } if installed == supported => {
-            format!("schema version {installed} is current; functions are to be reloaded")
-        }
-        SchemaStatus::Outdated {
-            installed,
-            supported,
-        } => {
-            format!("schema version {installed} is to be upgraded to {supported}")
-        }
-        SchemaStatus::Newer {
-            installed,
-            supported,
-        } => {
-            format!("schema version {installed} is newer than this program's {supported}")
-        }
-    }
 }
 
 fn summarize(report: &Report) -> String {

@@ -84,11 +84,16 @@ async fn serve(
     let ended = Shutdown::new();
     let supervisor = database.supervise(&ended);
     let served = async {
-        if !args.service.no_migrate {
-            tokio::select! {
-                installed = service::install(&database.endpoint, PATIENCE) => installed?,
-                () = shutdown.requested() => return Ok(()),
+        let schema = async {
+            if args.service.no_migrate {
+                service::check_schema(&database.endpoint, PATIENCE).await
+            } else {
+                service::install(&database.endpoint, PATIENCE).await
             }
+        };
+        tokio::select! {
+            stands = schema => stands?,
+            () = shutdown.requested() => return Ok(()),
         }
         let address = listener.local_addr()?;
         let mut options = options(args, database, address).await?;

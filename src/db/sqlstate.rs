@@ -135,7 +135,8 @@ fn refused(kind: Kind, code: &str, mut detail: Map<String, Value>) -> Error {
     };
     let message = take_text("message").unwrap_or_else(|| code.replace('_', " "));
     match take_text("field") {
-        Some(field) => Error::field(&field, message),
+        // Beside the message, which names the field for people in psql, stands the text alone.
+        Some(field) => Error::field(&field, take_text("text").unwrap_or(message)),
         None => Error::Refused {
             kind,
             code: code.to_owned(),
@@ -234,11 +235,15 @@ mod tests {
 
     #[test]
     fn a_refused_field_is_reported_under_its_name() {
-        let detail = json!({"message": "Required", "field": "prompt"});
-        let Error::Fields(fields) = refused(Kind::Invalid, "invalid_task", map(detail)) else {
-            panic!("not a field error")
-        };
-        assert_eq!(fields.to_json()["fieldErrors"]["prompt"][0], "Required");
+        for detail in [
+            json!({"message": "Required", "field": "prompt"}),
+            json!({"message": "prompt: Required", "field": "prompt", "text": "Required"}),
+        ] {
+            let Error::Fields(fields) = refused(Kind::Invalid, "invalid_task", map(detail)) else {
+                panic!("not a field error")
+            };
+            assert_eq!(fields.to_json()["fieldErrors"]["prompt"][0], "Required");
+        }
     }
 
     #[test]

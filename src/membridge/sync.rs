@@ -4,7 +4,7 @@
 //! What the verb then does with it, see `worker_sync`.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 use tracing::{debug, info, warn};
@@ -19,6 +19,12 @@ use crate::shutdown::Shutdown;
 const ACTOR: &str = "membridge";
 /// How many agents are looked at.
 const AGENTS_MAX: usize = 10_000;
+/// How many of them go into one call of the verb.
+const PART: usize = 200;
+/// A round that takes longer takes nobody for gone.
+const SLOW: Duration = Duration::from_secs(30);
+/// How many of those that were skipped are told of.
+const SKIPPED_MAX: usize = 20;
 /// Above this a number is milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS_FROM: f64 = 1e11;
 /// How far ahead the clock of Membridge may be.
@@ -74,6 +80,8 @@ async fn round(membridge: &Membridge, failing: &mut bool) {
                 warn!(error = %error.chain(), "the sync with Membridge fails");
             }
             *failing = true;
+            let report = json!({ "error": error.to_string() });
+            membridge.inner.state.synced(report);
         }
     }
 }
@@ -82,7 +90,57 @@ async fn sync(membridge: &Membridge) -> Result<Value> {
     let listed = membridge.call(Call::Agents).await?.body;
     let listed = listed.as_array().map_or(&[][..], Vec::as_slice);
     let agents: Vec<_> = listed.iter().take(AGENTS_MAX).map(agent).collect();
-    worker_sync(&membridge.inner.db, &Value::Array(agents), ACTOR).await
+    let since = Instant::now();
+    let mut sum = Report::default();
+    // A call holds the rows of its agents until it is done, so a long list goes in several.
+    let mut parts: Vec<_> = agents.chunks(PART).collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let part_report = worker_sync(&membridge.inner.db, part, true, ACTOR).await?;
+        sum.add(&part_report, part.len());
+    }
+    // What was seen at the beginning of a very slow round must not count as gone at its end.
+    let more = since.elapsed() > SLOW;
+    let report = worker_sync(&membridge.inner.db, last, more, ACTOR).await?;
+    sum.add(&report, last.len());
+    Ok(sum.shown())
+}
+
+/// What the parts of a round did together.
+#[derive(Default)]
+struct Report {
+    counts: [u64; 3],
+    listed: usize,
+    skipped: Vec<Value>,
+}
+
+impl Report {
+    const COUNTS: [&str; 3] = ["created", "changed", "vanished"];
+
+    fn add(&mut self, report: &Value, listed: usize) {
+        for (sum, name) in self.counts.iter_mut().zip(Self::COUNTS) {
+            *sum += report[name].as_u64().unwrap_or(0);
+        }
+        let skipped = report["skipped"].as_array().cloned().unwrap_or_default();
+        for mut agent in skipped {
+            if self.skipped.len() >= SKIPPED_MAX {
+                break;
+            }
+            // The verb counts from the beginning of its part.
+            let index = agent["index"].as_u64().unwrap_or(0);
+            agent["index"] = json!(index + self.listed as u64);
+            self.skipped.push(agent);
+        }
+        self.listed += listed;
+    }
+
+    fn shown(self) -> Value {
+        let [created, changed, vanished] = self.counts;
+        json!({
+            "listed": self.listed, "created": created, "changed": changed, "vanished": vanished,
+            "skipped": self.skipped,
+        })
+    }
 }
 
 /// What the verb needs of an agent. One that is not even an object has no name, which the verb

@@ -267,3 +267,46 @@ async fn a_filtered_list_leads_past_any_number_of_other_tasks() {
     }
     assert_eq!(pages, 2);
 }
+
+#[tokio::test]
+async fn a_page_of_large_prompts_ends_early_and_its_cursor_leads_on() {
+    let runtime = Runtime::start().await;
+    let api = &runtime.api;
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        let mut large = task("large");
+        large["prompt"] = json!("p".repeat(4 << 20));
+        expected.push(api.submit(large).await);
+    }
+    expected.reverse();
+    for path in [
+        "/llm-tasks",
+        "/llm-tasks?status=queued",
+        "/llm-tasks?context_id=large",
+    ] {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let page = api.get(&format!("{path}{separator}limit=1000")).await;
+        assert_eq!(page.items().len(), 4, "16 MiB of prompts fit into a page");
+        assert_eq!(walk(api, path, 1000).await, expected, "{path}");
+    }
+    assert_eq!(api.get("/runs").await.items().len(), 4);
+}
+
+#[tokio::test]
+async fn a_list_shows_the_beginning_of_a_long_error_and_the_result_all_of_it() {
+    let runtime = Runtime::start().await;
+    let api = &runtime.api;
+    api.register("w", 1).await;
+    let id = api.submit(task("c")).await;
+    api.lease(&id).await;
+    let long = "e".repeat(1 << 20);
+    let body = json!({ "status": "error", "error_message": long });
+    assert_eq!(api.complete(&id, body).await.status, 200);
+    let shown = |value: &Value| value.as_str().unwrap().len();
+    let leases = api.get("/leases?status=failed").await;
+    assert_eq!(shown(&leases.items()[0]["error_message"]), 1000);
+    let attempts = api.get(&format!("/llm-tasks/{id}/attempts")).await;
+    assert_eq!(shown(&attempts.items()[0]["error_message"]), 16_384);
+    let result = api.get(&format!("/llm-tasks/{id}/result")).await;
+    assert_eq!(shown(&result.body["error_message"]), 1 << 20);
+}

@@ -409,3 +409,15 @@ async fn promise_06_hostile_text_is_refused_or_kept_and_never_a_fault_of_ours() 
         .await;
     assert_eq!(request.status, 201, "{request:?}");
 }
+
+#[tokio::test]
+async fn what_the_database_refuses_is_told_in_the_same_words() {
+    let runtime = Runtime::start().await;
+    let name = "q".repeat(129);
+    let reply = runtime
+        .api
+        .post(&format!("/queues/{name}"), json!({}))
+        .await;
+    let text = "String must contain at most 128 character(s)";
+    assert_fields(&reply, &json!({ "queue": [text] }));
+}

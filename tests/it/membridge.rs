@@ -149,6 +149,10 @@ async fn settings_that_cannot_be_are_refused_with_their_field() {
     }
     let body = json!({ "membridge_server_url": "http://127.0.0.1:1", "admin_key": "two\nlines" });
     assert_eq!(runtime.api.post("/config", body).await.status, 400);
+    let body = json!({ "membridge_server_url": "membridge" });
+    let reply = runtime.api.post("/config", body).await;
+    let fields = json!({ "membridge_server_url": ["Invalid url"] });
+    assert_eq!(reply.body["error"]["fieldErrors"], fields, "{reply:?}");
 }
 
 #[tokio::test]

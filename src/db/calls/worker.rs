@@ -118,16 +118,14 @@ pub async fn worker_list(db: &Db) -> Result<Vec<Worker>> {
     Ok(rows.iter().map(Worker::from).collect())
 }
 
-/// `bloom.worker_sync`: `agents` as the verb describes; answers `{listed, created, changed, vanished,
-/// skipped: [{index, name, error}]}`.
-pub async fn worker_sync(db: &Db, agents: &Value, actor: Actor<'_>) -> Result<Value> {
+/// `bloom.worker_sync`: `agents` as the verb describes, `more` of the same round to follow or not;
+/// answers `{listed, created, changed, vanished, skipped: [{index, name, error}]}`.
+pub async fn worker_sync(db: &Db, agents: &[Value], more: bool, actor: Actor<'_>) -> Result<Value> {
     let sql = "select bloom.worker_sync($1, $2)";
+    let agents = Value::Array(agents.to_vec());
+    let options = VerbOptions::of(actor).with("more", more).json();
     Ok(db
-        .call_one(
-            Lane::General,
-            sql,
-            &[agents, &VerbOptions::of(actor).json()],
-        )
+        .call_one(Lane::General, sql, &[&agents, &options])
         .await?
         .get(0))
 }

@@ -33,6 +33,44 @@ pub enum SchemaStatus {
     },
 }
 
+impl std::fmt::Display for SchemaStatus {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotInstalled => to.write_str("nothing is installed"),
+            Self::Current {
+                version,
+                app_version,
+            } => write!(
+                to,
+                "schema version {version} is current (installed by bloom {app_version})"
+            ),
+            Self::Outdated {
+                installed,
+                supported,
+            } if installed == supported => {
+                write!(
+                    to,
+                    "schema version {installed} is current; functions are to be reloaded"
+                )
+            }
+            Self::Outdated {
+                installed,
+                supported,
+            } => write!(
+                to,
+                "schema version {installed} is to be upgraded to {supported}"
+            ),
+            Self::Newer {
+                installed,
+                supported,
+            } => write!(
+                to,
+                "schema version {installed} is newer than this program's {supported}"
+            ),
+        }
+    }
+}
+
 /// The installed row of `bloom_private.schema_version`.
 pub(super) struct Stamp {
     pub(super) version: i32,

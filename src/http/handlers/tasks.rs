@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::events::{stream_task, wants_stream};
 use super::artifacts::stored_text;
-use super::{App, listed, page, submission, task_id};
+use super::events::{stream_task, wants_stream};
+use super::{App, page, submission, task_id};
 use crate::db::calls::audit::task_events;
 use crate::db::calls::task::{self, TaskFilter};
 use crate::db::calls::{VerbOptions, audit};
@@ -79,29 +79,26 @@ pub async fn list(app: Arc<App>, request: Request) -> Result<Response> {
     let rows = task::task_list(&app.db, &filter, limit, before).await?;
     let last = rows.last().map(|row| row.id);
     let rows: Vec<_> = rows.into_iter().map(wire::Task::from).collect();
-    if filter.is_narrow() && i32::try_from(rows.len()).is_ok_and(|rows| rows < limit) {
-        // Each page looks through so many tasks only. A short one may thus have a next one.
-        let status = filter.status.as_deref();
-        let reach = task::task_reach(&app.db, status, before).await?;
-        let response = Response::ok(&rows)?;
-        return match reach {
-            Some(id) => response.header("x-next-cursor", &id.to_string()),
-            None => Ok(response),
-        };
+    let is_short = i32::try_from(rows.len()).is_ok_and(|rows| rows < limit);
+    let mut next = None;
+    if let Some(id) = last {
+        // A page may be short because its prompts are large; its length does not tell.
+        let rest = task::task_list(&app.db, &filter, 1, Some(id)).await?;
+        next = (!rest.is_empty()).then_some(id);
     }
-    listed(&rows, limit, last, async |id| {
-        let next = task::task_list(&app.db, &filter, 1, Some(id)).await?;
-        if next.is_empty() && filter.is_narrow() {
-            let status = filter.status.as_deref();
-            let reach = task::task_reach(&app.db, status, Some(id)).await?;
-            return Ok(reach.is_some());
-        }
-        Ok(!next.is_empty())
-    })
-    .await
+    if next.is_none() && filter.is_narrow() {
+        // Each page looks through so many tasks only, so there may be more beyond its reach.
+        let from = if is_short { before } else { last };
+        next = task::task_reach(&app.db, filter.status.as_deref(), from).await?;
+    }
+    let response = Response::ok(&rows)?;
+    match next {
+        Some(id) => response.header("x-next-cursor", &id.to_string()),
+        None => Ok(response),
+    }
 }
 
-/// `GET /runs`.
+/// `GET /runs`: fewer than that where their prompts pass what a page may hold.
 pub async fn runs(app: Arc<App>, _request: Request) -> Result<Response> {
     let rows = task::task_list(&app.db, &TaskFilter::default(), RUNS, None).await?;
     Response::ok(&rows.into_iter().map(wire::Task::from).collect::<Vec<_>>())

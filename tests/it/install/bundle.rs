@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bloom_runtime::db::install::{self, Bundle, Functions, Options};
 use serde_json::json;
 
 use crate::history::assert_clean;
 use crate::pg::TestDb;
+use crate::runtime::DEADLINE;
+use crate::runtime::process::{Process, Scratch, bloom};
 use crate::verbs;
 
 /// How often all functions are loaded again while the verbs run.
@@ -100,4 +102,46 @@ async fn the_functions_are_replaced_while_the_verbs_run() {
     assert!(errors.len() * 100 <= calls, "{} of {calls}", errors.len());
     assert!(calls > 100, "the load was none: {calls} calls");
     assert_clean(&installer).await;
+}
+
+/// What `bloom serve --no-migrate` says when it refuses to serve this database.
+async fn refusal(url: &str) -> String {
+    let mut child = bloom()
+        .args(["serve", "--no-migrate", "--listen", "127.0.0.1:0"])
+        .args(["--database-url", url])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let ended = child.try_wait().unwrap();
+    child.kill().ok();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(ended.is_some_and(|status| !status.success()), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn a_service_that_may_not_migrate_serves_its_own_schema_and_no_other() {
+    let empty = TestDb::empty().await;
+    let text = refusal(&empty.url()).await;
+    assert!(
+        text.contains("nothing is installed") && text.contains("bloom migrate"),
+        "{text}"
+    );
+    let db = TestDb::new().await;
+    let scratch = Scratch::new();
+    let arguments = ["--no-migrate", "--database-url", &db.url()];
+    let service = Process::serve(&scratch, &arguments);
+    assert_eq!(service.api.get("/stats").await.status, 200);
+    drop(service);
+    let client = db.connect().await;
+    let sql = "update bloom_private.schema_version set version = version + 1";
+    client.batch_execute(sql).await.unwrap();
+    let text = refusal(&db.url()).await;
+    assert!(text.contains("is newer than this program's"), "{text}");
 }

@@ -155,3 +155,62 @@ async fn a_worker_that_somebody_holds_keeps_no_other_from_being_taken_over() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_long_list_is_taken_over_in_parts_and_a_broken_agent_is_named_by_its_place() {
+    let fake = FakeMembridge::start().await;
+    let mut agents: Vec<_> = (0..450)
+        .map(|number| json!({ "name": format!("n{number}"), "status": "online" }))
+        .collect();
+    agents[430] = json!({ "name": 7 });
+    fake.agents(Value::Array(agents));
+    let runtime = connected(&fake).await;
+    let sync = eventually("a round is over", async || {
+        let health = runtime.api.get("/health").await.body;
+        let sync = health["membridge"]["lastSync"].clone();
+        (sync["listed"] == 450).then_some(sync)
+    })
+    .await;
+    assert_eq!(sync["skipped"][0]["index"], 430, "{sync}");
+    assert_eq!(runtime.api.get("/workers").await.items().len(), 449);
+}
+
+#[tokio::test]
+async fn ever_new_names_leave_room_for_workers_that_register_themselves() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let client = runtime.db().connect().await;
+    column(
+        &client,
+        "insert into bloom_private.worker (worker_id, source)
+         select 'old' || n, 'membridge' from generate_series(1, 4999) n returning worker_id",
+    )
+    .await;
+    fake.agents(json!([{ "name": "first" }, { "name": "second" }, { "name": "old1" }]));
+    let skipped = eventually("one has no room", async || {
+        let health = runtime.api.get("/health").await.body;
+        let sync = health["membridge"]["lastSync"].clone();
+        (sync["listed"] == 3).then(|| sync["skipped"].clone())
+    })
+    .await;
+    assert_eq!(skipped.as_array().map(Vec::len), Some(1), "{skipped}");
+    assert_eq!(skipped[0]["name"], "second", "{skipped}");
+    runtime.api.register("itself", 1).await;
+}
+
+#[tokio::test]
+async fn a_round_that_fails_shows_in_the_health() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let client = runtime.db().connect().await;
+    let rename = "alter function bloom.worker_sync(jsonb, jsonb) rename to worker_sync_away";
+    column(&client, rename).await;
+    fake.agents(json!([]));
+    eventually("it says so", async || {
+        let health = runtime.api.get("/health").await.body;
+        health["membridge"]["lastSync"]["error"]
+            .as_str()
+            .map(str::to_owned)
+    })
+    .await;
+}

@@ -296,3 +296,29 @@ async fn a_silent_worker_goes_offline_and_a_beating_one_comes_back() {
     assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "1");
     assert_eq!(one(&client, state).await, "online");
 }
+
+#[tokio::test]
+async fn a_worker_that_comes_in_the_place_of_another_is_not_judged_by_its_silence() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    register(&client, "w", "{}").await;
+    beat(&client, SESSION, &[]).await;
+    later(&client, 61).await;
+    // An agent that never beats takes over the name, and a minute passes.
+    register(&client, "w", "{}").await;
+    let sql = "update bloom_private.worker set last_seen_at = last_seen_at - interval '61 s'";
+    run(&client, sql).await;
+    assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "0");
+    let state = "select status from bloom.worker_get('w')";
+    assert_eq!(one(&client, state).await, "online");
+}
+
+#[tokio::test]
+async fn registering_again_ends_no_lease_of_a_process_that_still_beats() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (_, lease) = leased(&client, 60).await;
+    register(&client, "w", "{}").await;
+    let answer = beat(&client, SESSION, &[&lease]).await;
+    assert_eq!(answer["leases"][0]["state"], "ok", "{answer}");
+}

@@ -133,7 +133,7 @@ pub(super) fn keepers() -> Vec<Verb> {
             "worker_sync",
             vec![
                 arg("agents", "'[]'", Arg::Some(&["null", "'{}'", "'3'"])),
-                options(&[("silent_seconds", Opt::Int(1, 86_400))]),
+                options(&[("silent_seconds", Opt::Int(1, 86_400)), ("more", Opt::Bool)]),
             ],
         ),
         verb(
