@@ -7,7 +7,7 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-pg18 bench bench-smoke bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-pg18 bench bench-smoke screenshots bless fmt lint doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,10 @@ bench: build ## measure the service (scenarios: make bench ARGS='cycle-64 floor'
 bench-smoke: build ## fail where the service has become much slower than the machine's own floor
 	@cargo build --release --locked --bin bloom-bench
 	@exec $${CARGO_TARGET_DIR:-target}/release/bloom-bench --bloom $(BLOOM) --seconds 3 --smoke
+
+screenshots: ## take the pictures of docs/screenshots anew
+	@scripts/setup.sh tests
+	BLOOM_SCREENSHOTS=1 cargo test --locked --test it ui::screenshots
 
 bless: setup ## write the generated pages of docs/reference anew
 	BLOOM_BLESS=1 cargo test --locked --test it reference::

@@ -15,6 +15,7 @@
 //! goes away, so it must not hold anything that has to be undone.
 
 mod access_log;
+pub mod assets;
 pub mod auth;
 mod body;
 pub mod control;

@@ -32,7 +32,7 @@ use uuid::Uuid;
 use super::control::ControlPlane;
 use super::query::Query;
 use super::router::RouteError;
-use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope};
+use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope, assets};
 use crate::artifacts::Artifacts;
 use crate::batch::complete::Completions;
 use crate::batch::lease::Leases;
@@ -100,7 +100,7 @@ const READERS: Access = Access::any_of(&[Scope::Reader]);
 const ANYONE: Access = Access::any_of(&[Scope::Reader, Scope::Producer, Scope::Worker]);
 const ADMINS: Access = Access::any_of(&[]);
 
-/// The table of routes.
+/// The table of routes, with the web UI behind it.
 ///
 /// # Errors
 /// When two routes collide: a mistake in the table.
@@ -110,7 +110,7 @@ pub fn router() -> std::result::Result<Router<App>, RouteError> {
     routes.extend(reading_routes());
     routes.extend(webhook_routes());
     routes.extend(membridge_routes());
-    Router::new(routes)
+    Ok(Router::new(routes)?.fallback(assets::serve))
 }
 
 fn task_routes() -> Vec<Route<App>> {

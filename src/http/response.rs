@@ -24,7 +24,19 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 
 /// Headers that every answer carries unless its handler set them itself. The content policy suits
 /// data; whoever serves a page states its own.
-const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 5] = [
+const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 8] = [
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

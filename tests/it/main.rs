@@ -69,6 +69,7 @@ mod sql_kit;
 mod sql_plans;
 mod sql_refusals;
 mod state_matrix;
+mod ui;
 mod uploads;
 mod verbs;
 mod webhooks;

@@ -11,6 +11,7 @@ use crate::db::calls::{VerbOptions, audit};
 use crate::error::{Error, Result};
 use crate::http::validate::Form;
 use crate::http::{Request, Response, StatusCode, wire};
+use crate::routing::{Need, rank};
 use crate::wake::Lane;
 
 /// How many tasks `/runs` shows.
@@ -110,9 +111,22 @@ pub async fn show(app: Arc<App>, request: Request) -> Result<Response> {
     Response::ok(&wire::Task::from(task))
 }
 
-/// `GET /llm-tasks/:id/explain`.
+/// `GET /llm-tasks/:id/explain`. Where workers have room for it, also to which of them it would go
+/// (`data.next_worker`, null for none).
 pub async fn explain(app: Arc<App>, request: Request) -> Result<Response> {
-    Response::ok(&task::task_explain(&app.db, task_id(&request)?).await?)
+    let id = task_id(&request)?;
+    let mut why = task::task_explain(&app.db, id).await?;
+    if matches!(why["reason"].as_str(), Some("next" | "pinned")) {
+        let task = task::task_get(&app.db, id).await?;
+        let need = Need {
+            context_id: &task.context_id,
+            requires: &task.requires,
+            conversation_worker: task.context_worker_id.as_deref(),
+        };
+        let fleet = app.fleet.candidates().await?;
+        why["data"]["next_worker"] = rank(&need, &fleet).first().copied().into();
+    }
+    Response::ok(&why)
 }
 
 /// `GET /llm-tasks/:id/result`.
