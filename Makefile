@@ -7,10 +7,11 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-pg18 bench bench-smoke screenshots bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-pg18 bench bench-build bench-smoke bench-peers bench-summary \
+	screenshots bless fmt lint doc fresh ci clean
 
 help: ## list all targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## check for Rust and a C compiler, install the PostgreSQL server if it is missing
 	@scripts/setup.sh
@@ -36,13 +37,23 @@ test-pg18: ## run the tests of the queue's SQL on PostgreSQL 18
 	BLOOM_TEST_PG_BIN="$$(scripts/pg18.sh)" cargo test --locked --test it -- \
 		state_matrix sql_ races isolation model history install list_plans longpoll pool listen
 
-bench: build ## measure the service (scenarios: make bench ARGS='cycle-64 floor'; list: ARGS=--list)
-	@cargo build --release --locked --bin bloom-bench
-	@exec $${CARGO_TARGET_DIR:-target}/release/bloom-bench --bloom $(BLOOM) $(ARGS)
+BENCH = $${CARGO_TARGET_DIR:-target}/release/bloom-bench --bloom $(BLOOM) --commit "$$(git rev-parse --short HEAD)"
 
-bench-smoke: build ## fail where the service has become much slower than the machine's own floor
+bench-build: build
 	@cargo build --release --locked --bin bloom-bench
-	@exec $${CARGO_TARGET_DIR:-target}/release/bloom-bench --bloom $(BLOOM) --seconds 3 --smoke
+
+bench: bench-build ## measure the service (scenarios: make bench ARGS='cycle-64 wake-1000'; list: ARGS=--list)
+	@exec $(BENCH) $(ARGS)
+
+bench-smoke: bench-build ## fail where the service has become much slower than the machine's own floor
+	@exec $(BENCH) --seconds 3 --smoke
+
+bench-peers: bench-build ## measure other queues on the same Postgres in the same run, and compare
+	@bench/field/install.sh
+	@exec $(BENCH) --peers $(ARGS)
+
+bench-summary: bench-build ## make tables and plots from the figures in bench/results
+	@exec $(BENCH) --summary bench/results
 
 screenshots: ## take the pictures of docs/screenshots anew
 	@scripts/setup.sh tests

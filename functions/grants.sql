@@ -16,6 +16,8 @@ grant execute on function
     bloom.lease_next(text, uuid, integer, integer, jsonb), 
     bloom.lease_next_many(text[], uuid[], integer[], integer[], uuid[], jsonb),
     bloom.lease_start(uuid, uuid, jsonb), bloom.lease_heartbeat(uuid, uuid, jsonb),
+    bloom.lease_heartbeat_many(uuid[], uuid[], integer[], text[], jsonb),
+    bloom.worker_beat_many(text[], uuid[], jsonb),
     bloom.lease_extend(uuid, uuid, integer, jsonb),
     bloom.lease_complete(uuid, uuid, text, text, jsonb),
     bloom.lease_complete_many(uuid[], uuid[], text[], text[], jsonb),

@@ -16,6 +16,8 @@
 \ir _internal/actor_of_worker.sql
 
 -- Group: Ids and times
+\ir _internal/now_us.sql
+\ir _internal/uuid_v7_at.sql
 \ir _internal/uuid_v7.sql
 \ir _internal/uuid_floor.sql
 \ir _internal/time_ms.sql
@@ -49,6 +51,7 @@
 \ir _internal/policy_read.sql
 \ir _internal/submission_read.sql
 \ir _internal/submission_try.sql
+\ir _internal/submissions_read.sql
 \ir _internal/submission_digest.sql
 \ir _internal/context_acquire.sql
 \ir _internal/context_pass_on.sql
@@ -87,6 +90,7 @@
 \ir _internal/leases_requested.sql
 \ir _internal/claim_rooms.sql
 \ir _internal/lane_heads.sql
+\ir _internal/claim_wants.sql
 \ir _internal/claim_take.sql
 \ir _internal/claim_twins.sql
 \ir _internal/claim_own.sql
@@ -110,6 +114,7 @@
 \ir _internal/completion_try.sql
 \ir _internal/completions_read.sql
 \ir _internal/replay_try.sql
+\ir _internal/completions_put_off.sql
 \ir _internal/completions_store.sql
 
 -- Group: Workers
@@ -164,6 +169,8 @@
 \ir lease/lease_next_many.sql
 \ir lease/lease_task.sql
 \ir lease/lease_heartbeat.sql
+\ir _internal/heartbeat_try.sql
+\ir lease/lease_heartbeat_many.sql
 \ir lease/lease_start.sql
 \ir lease/lease_extend.sql
 \ir lease/lease_check.sql
@@ -179,6 +186,8 @@
 \ir worker/worker_update.sql
 \ir worker/worker_remove.sql
 \ir worker/worker_beat.sql
+\ir _internal/beat_try.sql
+\ir worker/worker_beat_many.sql
 \ir worker/worker_sweep.sql
 \ir _internal/worker_listed.sql
 \ir worker/worker_sync.sql

@@ -16,6 +16,7 @@
 //!   again later.
 
 pub mod complete;
+pub mod heartbeat;
 pub mod lease;
 mod queue;
 pub mod submit;

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::artifacts::{self, Artifacts};
 use crate::batch::complete::Completions;
+use crate::batch::heartbeat::{Beats, Heartbeats};
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
 use crate::db::install::{self, Bundle, SchemaStatus};
@@ -160,6 +161,8 @@ pub async fn run(
         submits: Submits::new(&db, &shutdown),
         leases: Leases::new(&db, &shutdown),
         completions: Completions::new(&db, &shutdown),
+        heartbeats: Heartbeats::new(&db, &shutdown),
+        beats: Beats::new(&db, &shutdown),
         membridge: membridge.clone(),
         artifacts: artifacts.clone(),
         jobs,
@@ -168,6 +171,8 @@ pub async fn run(
         submits: parts.submits.clone(),
         leases: parts.leases.clone(),
         completions: parts.completions.clone(),
+        heartbeats: parts.heartbeats.clone(),
+        beats: parts.beats.clone(),
         metrics: Arc::new(measures::of(&router, parts)),
         artifacts,
         fleet: Fleet::new(db.clone()),

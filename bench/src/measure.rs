@@ -1,13 +1,17 @@
-//! Closed loops, and what is said of them.
+//! Loops that put load on something, and what they saw.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
+
+/// How often progress is noted.
+const SAMPLE: Duration = Duration::from_millis(100);
+/// What a loop that counts its work may take at most.
+const LONGEST: Duration = Duration::from_secs(200);
 
 /// What one loop did.
 pub struct Figures {
@@ -17,157 +21,237 @@ pub struct Figures {
     pub took: Duration,
     /// How long each operation took, in microseconds.
     pub latency: Histogram<u64>,
+    /// How much was done until when, in seconds from the start.
+    pub series: Vec<(f64, u64)>,
 }
 
 impl Figures {
     /// Per second.
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.done as f64 / self.took.as_secs_f64()
+        count(self.done) / self.took.as_secs_f64()
+    }
+
+    /// Per second while the work went from one share of its whole to another.
+    #[must_use]
+    pub fn rate_between(&self, from: f64, to: f64) -> f64 {
+        let all = count(self.done);
+        let when = |share: f64| {
+            let reached = |(_, done): &&(f64, u64)| count(*done) >= share * all;
+            self.series.iter().find(reached).copied()
+        };
+        let begin = when(from).unwrap_or_default();
+        let Some(end) = when(to).or(self.series.last().copied()) else {
+            return 0.0;
+        };
+        count(end.1.saturating_sub(begin.1)) / (end.0 - begin.0).max(f64::EPSILON)
     }
 
     /// A quantile in milliseconds.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "microseconds are far below 2^52"
-    )]
     #[must_use]
     pub fn ms(&self, quantile: f64) -> f64 {
-        self.latency.value_at_quantile(quantile) as f64 / 1000.0
+        count(self.latency.value_at_quantile(quantile)) / 1000.0
     }
 }
 
-/// Prints figures, as JSON lines on stdout and for people on stderr.
-pub struct Report {
-    /// What the figures were measured on.
-    settings: Value,
-    said: Mutex<Vec<(String, f64)>>,
+/// A count as a number to calculate with.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+#[must_use]
+pub fn count(of: u64) -> f64 {
+    of as f64
 }
 
-impl Report {
-    /// Nothing measured yet.
-    #[must_use]
-    pub fn new(settings: Value) -> Self {
-        Self {
-            settings,
-            said: Mutex::default(),
-        }
-    }
+/// When a loop ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After so long.
+    Time(Duration),
+    /// When so much was done.
+    Done(u64),
+}
 
-    /// A figure that was printed.
-    #[must_use]
-    pub fn said(&self, name: &str) -> Option<f64> {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = said.iter().rev().find(|(said, _)| said == name);
-        found.map(|(_, value)| *value)
-    }
-
-    /// One figure with its latencies.
-    pub fn figures(&self, name: &str, unit: &str, figures: &Figures) {
-        self.line(
-            name,
-            figures.rate(),
-            unit,
-            Some((figures.ms(0.5), figures.ms(0.99))),
-        );
-    }
-
-    /// One figure.
-    #[expect(
-        clippy::print_stdout,
-        clippy::print_stderr,
-        reason = "that is its purpose"
-    )]
-    pub fn line(&self, name: &str, value: f64, unit: &str, latency: Option<(f64, f64)>) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push((name.to_owned(), value));
-        drop(said);
-        let (p50, p99) = latency.unzip();
-        println!(
-            "{}",
-            json!({"name": name, "value": rounded(value), "unit": unit,
-                "p50_ms": p50.map(rounded), "p99_ms": p99.map(rounded),
-                "settings": self.settings})
-        );
-        let latency = latency.map_or_else(String::new, |(p50, p99)| {
-            format!("   p50 {p50:.2} ms, p99 {p99:.2} ms")
-        });
-        eprintln!("{name:<44} {value:>12.1} {unit}{latency}");
+impl From<Duration> for Until {
+    fn from(time: Duration) -> Self {
+        Self::Time(time)
     }
 }
 
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+/// A bar that shows how far something is.
+fn bar(name: &str, whole: u64) -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::new(whole);
+    let style = ProgressStyle::with_template("{msg:<44} {bar:30} {elapsed}")?;
+    bar.set_style(style);
+    bar.set_message(name.to_owned());
+    Ok(bar)
 }
 
-/// Runs `operation` in a loop on each of `clients` for `time`, after a tenth of it to warm up. It
-/// returns how much it did; 0 ends its loop.
+/// What the parts of a loop share.
+#[derive(Default)]
+struct Shared {
+    counts: AtomicBool,
+    stop: AtomicBool,
+    done: AtomicU64,
+}
+
+/// Runs `operation` in a loop on each of `clients`: each one begins its next operation when its last
+/// one has ended. A tenth of the time goes by first, to warm up, where the end is a time. The
+/// operation returns how much it did; 0 ends its loop.
 pub async fn closed<C, F>(
     name: &str,
     clients: Vec<C>,
-    time: Duration,
+    until: impl Into<Until>,
     operation: impl Fn(C) -> F + Clone + Send + 'static,
 ) -> anyhow::Result<Figures>
 where
     C: Send + 'static,
     F: Future<Output = anyhow::Result<(C, u64)>> + Send,
 {
-    let bar = ProgressBar::new(time.as_millis().try_into().unwrap_or(u64::MAX));
-    bar.set_style(ProgressStyle::with_template(
-        "{msg:<44} {bar:30} {elapsed}",
-    )?);
-    bar.set_message(name.to_owned());
-    let (counts, stop) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let done = Arc::new(AtomicU64::new(0));
+    let (until, shared) = (until.into(), Arc::new(Shared::default()));
     let mut loops = JoinSet::new();
-    for client in clients {
-        let (counts, stop, done) = (Arc::clone(&counts), Arc::clone(&stop), Arc::clone(&done));
-        let operation = operation.clone();
-        loops.spawn(async move {
-            let mut latency = Histogram::<u64>::new(3)?;
-            let mut client = Some(client);
-            while let Some(current) = client.take() {
-                let begun = Instant::now();
-                let (back, did) = operation(current).await?;
-                if counts.load(Ordering::Relaxed) {
-                    done.fetch_add(did, Ordering::Relaxed);
-                    let took = begun.elapsed().as_micros();
-                    latency.record(took.try_into().unwrap_or(u64::MAX))?;
-                }
-                if did > 0 && !stop.load(Ordering::Relaxed) {
-                    client = Some(back);
-                }
-            }
-            anyhow::Ok(latency)
-        });
+    if let Until::Done(_) = until {
+        shared.counts.store(true, Ordering::Relaxed);
     }
-    tokio::time::sleep(time / 10).await;
+    for client in clients {
+        loops.spawn(repeat(client, operation.clone(), Arc::clone(&shared)));
+    }
+    if let Until::Time(time) = until {
+        tokio::time::sleep(time / 10).await;
+    }
     let begun = Instant::now();
-    counts.store(true, Ordering::Relaxed);
-    let mut latency = Histogram::<u64>::new(3)?;
-    while begun.elapsed() < time {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    shared.counts.store(true, Ordering::Relaxed);
+    let (mut latency, mut series) = (Histogram::<u64>::new(3)?, vec![(0.0, 0)]);
+    let bar = bar(name, whole(until))?;
+    loop {
+        tokio::time::sleep(SAMPLE).await;
+        let done = shared.done.load(Ordering::Relaxed);
+        series.push((begun.elapsed().as_secs_f64(), done));
+        bar.set_position(match until {
+            Until::Time(_) => millis(begun.elapsed()),
+            Until::Done(_) => done,
+        });
+        let is_over = match until {
+            Until::Time(time) => begun.elapsed() >= time,
+            Until::Done(most) => done >= most || begun.elapsed() >= LONGEST,
+        };
+        if is_over {
+            break;
+        }
         if let Some(ended) = loops.try_join_next() {
             // Nothing was left to do.
             latency.add(ended??)?;
             break;
         }
-        bar.set_position(begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
     }
-    counts.store(false, Ordering::Relaxed);
-    let took = begun.elapsed();
-    stop.store(true, Ordering::Relaxed);
+    shared.counts.store(false, Ordering::Relaxed);
+    let (took, done) = (begun.elapsed(), shared.done.load(Ordering::Relaxed));
+    shared.stop.store(true, Ordering::Relaxed);
     while let Some(ended) = loops.join_next().await {
         latency.add(ended??)?;
     }
     bar.finish_and_clear();
     Ok(Figures {
-        done: done.load(Ordering::Relaxed),
+        done,
         took,
         latency,
+        series,
     })
+}
+
+/// The loop of one client: how long each operation took that counts.
+async fn repeat<C, F>(
+    client: C,
+    operation: impl Fn(C) -> F,
+    shared: Arc<Shared>,
+) -> anyhow::Result<Histogram<u64>>
+where
+    F: Future<Output = anyhow::Result<(C, u64)>>,
+{
+    let mut latency = Histogram::<u64>::new(3)?;
+    let mut client = Some(client);
+    while let Some(current) = client.take() {
+        let begun = Instant::now();
+        let (back, did) = operation(current).await?;
+        if shared.counts.load(Ordering::Relaxed) {
+            shared.done.fetch_add(did, Ordering::Relaxed);
+            record(&mut latency, begun.elapsed())?;
+        }
+        if did > 0 && !shared.stop.load(Ordering::Relaxed) {
+            client = Some(back);
+        }
+    }
+    Ok(latency)
+}
+
+/// Begins `rate` operations a second for `time`, whether or not the ones before have ended, as far
+/// as there are `clients`. How long one took counts from the moment at which it was due, so that a
+/// stall is seen by everything that it held up.
+pub async fn open<C, F>(
+    name: &str,
+    clients: Vec<C>,
+    rate: f64,
+    time: Duration,
+    operation: impl Fn(C, Instant, u64) -> F + Clone + Send + 'static,
+) -> anyhow::Result<Figures>
+where
+    C: Send + 'static,
+    F: Future<Output = anyhow::Result<C>> + Send,
+{
+    let (next, shared) = (Arc::new(AtomicU64::new(0)), Arc::new(Shared::default()));
+    let begun = Instant::now();
+    let mut loops = JoinSet::new();
+    for mut client in clients {
+        let (next, shared, operation) = (Arc::clone(&next), Arc::clone(&shared), operation.clone());
+        loops.spawn(async move {
+            let mut latency = Histogram::<u64>::new(3)?;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let due = Duration::from_secs_f64(count(number) / rate);
+                if due >= time {
+                    return anyhow::Ok(latency);
+                }
+                let due = begun + due;
+                tokio::time::sleep_until(due.into()).await;
+                client = operation(client, due, number).await?;
+                record(&mut latency, due.elapsed())?;
+                shared.done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let bar = bar(name, millis(time))?;
+    let mut latency = Histogram::<u64>::new(3)?;
+    let mut series = vec![(0.0, 0)];
+    while !loops.is_empty() {
+        match tokio::time::timeout(SAMPLE, loops.join_next()).await {
+            Ok(Some(ended)) => latency.add(ended??)?,
+            Ok(None) => break,
+            Err(_) => {}
+        }
+        let done = shared.done.load(Ordering::Relaxed);
+        series.push((begun.elapsed().as_secs_f64(), done));
+        bar.set_position(millis(begun.elapsed()));
+    }
+    bar.finish_and_clear();
+    Ok(Figures {
+        done: shared.done.load(Ordering::Relaxed),
+        took: begun.elapsed(),
+        latency,
+        series,
+    })
+}
+
+/// Notes how long something took, in microseconds.
+pub fn record(latency: &mut Histogram<u64>, took: Duration) -> anyhow::Result<()> {
+    latency.record(took.as_micros().try_into().unwrap_or(u64::MAX))?;
+    Ok(())
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn whole(until: Until) -> u64 {
+    match until {
+        Until::Time(time) => millis(time),
+        Until::Done(most) => most,
+    }
 }

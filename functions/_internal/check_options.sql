@@ -8,7 +8,7 @@ begin
     if p_options is null or jsonb_typeof(p_options) <> 'object' then
         perform bloom_private.refuse_field('options', 'Expected object');
     end if;
-    if p_options <> '{}' then
+    if p_options - p_known <> '{}' then
         select k into v_key from jsonb_object_keys(p_options) k
          where k <> all (p_known) order by k limit 1;
         if found then

@@ -4,7 +4,18 @@ language plpgsql volatile as $$
 -- Locks the counters of the workers that ask, in order, and notes how many tasks each request wants
 -- and how many its worker has room for. The room of a worker is kept with its first request
 -- (leaders). Of a request that is there twice only the first counts.
+declare
+    v_room integer;
 begin
+    if cardinality(p_claim.asked) = 1 then
+        select greatest(0, s.max_concurrency - s.active) into v_room from worker_slot s
+         where s.worker_id = p_claim.asked[1].worker_id for no key update;
+        p_claim.wants := array[case when p_claim.asked[1].is_open
+            then p_claim.asked[1].max_tasks else 0 end];
+        p_claim.leaders := array[1];
+        p_claim.rooms := array[coalesce(v_room, 0)];
+        return p_claim;
+    end if;
     perform from worker_slot
       where worker_id = any (array(select distinct a.worker_id from unnest(p_claim.asked) a
                 where a.is_open))

@@ -6,8 +6,10 @@ language plpgsql volatile as $$
 declare
     v completion;
 begin
-    perform check_options(p_options, array['error_message', 'metrics', 'artifact_type',
-        'artifact_tags', 'retryable', 'conversation', 'stopped', 'worker_id', 'actor']);
+    if p_options <> '{}' is not false then
+        perform check_options(p_options, array['error_message', 'metrics', 'artifact_type',
+            'artifact_tags', 'retryable', 'conversation', 'stopped', 'worker_id', 'actor']);
+    end if;
     if p_status is null then
         perform refuse_field('status', 'Required');
     elsif p_status not in ('success', 'error') then
@@ -16,13 +18,15 @@ begin
             left(p_status, 100)));
     end if;
     v.status := p_status;
-    if p_output is not null then
+    if char_length(p_output) > 67108864 then
         perform check_text('output', p_output, 0, 67108864);
     end if;
     v.error_message := option_text(p_options, 'error_message', null, 1048576);
     v.metrics := metrics_read(p_options -> 'metrics');
     v.artifact_type := option_text(p_options, 'artifact_type', 'LLM_RESULT', 128);
-    perform check_text('artifact_type', v.artifact_type, 1, 128);
+    if v.artifact_type = '' then
+        perform check_text('artifact_type', v.artifact_type, 1, 128);
+    end if;
     v.artifact_tags := option_texts(p_options, 'artifact_tags', '{}', 100, 256);
     v.retryable := option_boolean(p_options, 'retryable', true);
     v.conversation := conversation_read(p_options -> 'conversation');

@@ -7,6 +7,7 @@ language plpgsql volatile as $$
 -- for one.
 declare
     v_at timestamptz := clock_timestamp();
+    v_us bigint := now_us();
     v_given completion[];
 begin
     v_given := array(
@@ -14,7 +15,8 @@ begin
                     coalesce(nullif(o.value -> 'metrics', 'null'), '{}'),
                     coalesce(o.value ->> 'artifact_type', 'LLM_RESULT'), '{}'::text[],
                     coalesce((o.value ->> 'retryable')::boolean, true), null, null,
-                    o.value ->> 'worker_id', null, null, uuid_v7(), v_at, null)::completion
+                    o.value ->> 'worker_id', null, null, uuid_v7_at(v_us + o.n), v_at,
+                    null)::completion
                else completion_try(p_statuses[o.n], p_outputs[o.n], o.value) end
           from jsonb_array_elements(p_options) with ordinality o(value, n)
          cross join lateral (select o.value -> 'metrics' as m offset 0) m

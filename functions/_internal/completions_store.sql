@@ -10,7 +10,14 @@ declare
     v_statuses text[];
     v_serial uuid[];
     v_n integer;
+    v_one completion;
+    v_talks boolean := false;
+    v_troubles boolean := false;
 begin
+    foreach v_one in array p_given loop
+        v_talks := v_talks or v_one.conversation is not null;
+        v_troubles := v_troubles or v_one.status <> 'success';
+    end loop;
     with item as materialized (
         select i.n, i.l, i.g, t.serial, t.policy, d.status, d.stopped_at,
             coalesce((i.g).actor, actor_of_worker((i.l).worker_id)) as actor,
@@ -50,13 +57,6 @@ begin
             (g).error_message, (g).metrics, (g).artifact_id, (g).digest,
             (l).cancel_requested_at, (l).cancel_delivered_at, stopped_at
           from item
-    ), put_off as (
-        insert into deferred (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
-            prior, actor, lease_id, worker_id, detail, run_at)
-        select (l).task_id, (l).queue, 'failed', (l).ver + 1, (l).epoch, (l).fence, (l).attempts,
-            (l).crashes, 'failed', (l).status, actor, (l).lease_id, (l).worker_id, detail,
-            (g).at + backoff(policy, (l).attempts)
-          from item where status = 'failed'
     ), ended as (
         insert into finished (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
             prior, actor, lease_id, worker_id, detail, finished_at, cancel_requested_at,
@@ -69,14 +69,19 @@ begin
     select array_agg(status order by n),
            array_agg((l).task_id) filter (where serial and status <> 'failed')
       into v_statuses, v_serial from item;
-    for v_n in
-        select n from generate_subscripts(p_leases, 1) n
-         where (p_given[n]).conversation is not null and v_statuses[n] = 'completed'
-         order by (p_leases[n]).context_id
-    loop
-        perform conversation_store(p_leases[v_n], p_given[v_n].conversation ->> 'session_id',
-            p_given[v_n].at);
-    end loop;
+    if v_troubles then
+        perform completions_put_off(p_leases, p_given, v_statuses);
+    end if;
+    if v_talks then
+        for v_n in
+            select n from generate_subscripts(p_leases, 1) n
+             where (p_given[n]).conversation is not null and v_statuses[n] = 'completed'
+             order by (p_leases[n]).context_id
+        loop
+            perform conversation_store(p_leases[v_n], p_given[v_n].conversation ->> 'session_id',
+                p_given[v_n].at);
+        end loop;
+    end if;
     if v_serial is not null then
         perform context_pass_on(v_serial);
     end if;

@@ -8,31 +8,36 @@ language plpgsql volatile as $$
 -- Raises RT404 where a worker is removed meanwhile.
 declare
     v_asked lease_request[];
+    v_has_new boolean;
     v_new record;
 begin
-    v_asked := array(
-        select row(a.worker_id, a.session_id, a.max_tasks, a.ttl_seconds, a.request_id, a.queues,
-                a.actor, w.labels, x.error is null and not w.draining and c.name is null,
-                x.error)::lease_request
-          from unnest(p_asked) with ordinality a
-          left join worker w on w.worker_id = a.worker_id
-          left join worker_session s on s.session_id = a.session_id
-          left join credential c on c.name = credential_of(w)
-                and c.exhausted_until > clock_timestamp()
-         cross join lateral (select case
-               when a.error is not null then a.error
-               when w.worker_id is null then jsonb_build_object('status', 404,
-                   'code', 'worker_not_found', 'message', 'Worker not found',
-                   'worker_id', left(a.worker_id, 200))
-               when not w.claude_cli then jsonb_build_object('status', 409,
-                   'code', 'worker_not_capable', 'message',
-                   'The worker registered with claude_cli false, so it cannot run tasks',
-                   'worker_id', a.worker_id)
-               when s.worker_id <> a.worker_id then jsonb_build_object('status', 409,
-                   'code', 'session_of_another_worker',
-                   'message', 'The session belongs to another worker')
-               end as error offset 0) x
-         order by a.ordinality);
+    select array_agg(row(a.worker_id, a.session_id, a.max_tasks, a.ttl_seconds, a.request_id,
+               a.queues, a.actor, w.labels,
+               x.error is null and not w.draining and c.name is null,
+               x.error)::lease_request order by a.ordinality),
+           bool_or(x.error is null and a.session_id is not null and s.session_id is null)
+      into v_asked, v_has_new
+      from unnest(p_asked) with ordinality a
+      left join worker w on w.worker_id = a.worker_id
+      left join worker_session s on s.session_id = a.session_id
+      left join credential c on c.name = credential_of(w)
+            and c.exhausted_until > clock_timestamp()
+     cross join lateral (select case
+           when a.error is not null then a.error
+           when w.worker_id is null then jsonb_build_object('status', 404,
+               'code', 'worker_not_found', 'message', 'Worker not found',
+               'worker_id', left(a.worker_id, 200))
+           when not w.claude_cli then jsonb_build_object('status', 409,
+               'code', 'worker_not_capable', 'message',
+               'The worker registered with claude_cli false, so it cannot run tasks',
+               'worker_id', a.worker_id)
+           when s.worker_id <> a.worker_id then jsonb_build_object('status', 409,
+               'code', 'session_of_another_worker',
+               'message', 'The session belongs to another worker')
+           end as error offset 0) x;
+    if not v_has_new then
+        return v_asked;
+    end if;
     for v_new in
         select distinct a.session_id, a.worker_id from unnest(v_asked) a
          where a.error is null and a.session_id is not null

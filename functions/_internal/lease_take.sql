@@ -8,6 +8,7 @@ language plpgsql volatile as $$
 -- context's conversation, the event says so. Returns the tasks' ids, in the order of p_rows.
 declare
     v_now timestamptz := clock_timestamp();
+    v_us bigint := now_us();
     v_tasks uuid[];
     v_queue text;
 begin
@@ -20,7 +21,7 @@ begin
             prior, actor, lease_id, worker_id, detail, session_id, request_id, context_id,
             queue_counted, started_at, expires_at, ttl_seconds, last_heartbeat)
         select task_id, queue, 'leased', ver + 1, epoch, fence + 1, attempts + 1, crashes,
-            'leased', status, (a).actor, uuid_v7(), (a).worker_id,
+            'leased', status, (a).actor, uuid_v7_at(v_us + n), (a).worker_id,
             (select jsonb_build_object('context_moved_from', s.worker_id) from context_session s
               where s.context_id = taken.context_id and s.worker_id <> (a).worker_id),
             (a).session_id, (a).request_id, context_id, p_counted, v_now,

@@ -10,6 +10,9 @@ begin
         perform bloom_private.refuse_field('metrics', 'Expected object, received '
             || jsonb_typeof(v_metrics));
     end if;
+    if v_metrics = '{}' then
+        return v_metrics;
+    end if;
     perform bloom_private.option_integer(v_metrics, 'duration_ms', 0, 0, 2147483647);
     perform bloom_private.option_integer(v_metrics, 'tokens_used', 0, 0, 2147483647);
     if (select count(*) from jsonb_object_keys(v_metrics)) > 50 then

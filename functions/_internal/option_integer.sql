@@ -18,7 +18,9 @@ begin
     if v_number <> trunc(v_number) then
         perform bloom_private.refuse_field(p_key, 'Expected integer, received float');
     end if;
-    perform bloom_private.check_range(p_key, v_number, p_min, p_max);
+    if v_number not between p_min and p_max then
+        perform bloom_private.check_range(p_key, v_number, p_min, p_max);
+    end if;
     return v_number::integer;
 end
 $$;

@@ -13,7 +13,9 @@ begin
         perform bloom_private.refuse_field(p_key, 'Expected string, received '
             || jsonb_typeof(v_value));
     end if;
-    perform bloom_private.check_text(p_key, v_value #>> '{}', 0, p_max);
+    if char_length(v_value #>> '{}') > p_max then
+        perform bloom_private.check_text(p_key, v_value #>> '{}', 0, p_max);
+    end if;
     return v_value #>> '{}';
 end
 $$;

@@ -14,6 +14,9 @@ begin
         perform bloom_private.refuse_field(p_key, 'Expected array, received '
             || jsonb_typeof(v_value));
     end if;
+    if v_value = '[]' then
+        return '{}';
+    end if;
     if jsonb_array_length(v_value) > p_max_items then
         perform bloom_private.refuse_field(p_key,
             format('Array must contain at most %s element(s)', p_max_items));

@@ -7,21 +7,25 @@ language plpgsql immutable as $$
 --   model, max_turns 1–1000, allowed_tools (64 texts), permission_mode, append_system_prompt
 declare
     v_policy jsonb := coalesce(p_policy, '{}');
+    v_known text[] := '{timeout_sec,budget,serial,backoff_base_sec,backoff_cap_sec,model,max_turns,
+        allowed_tools,permission_mode,append_system_prompt}';
     v_budget jsonb;
 begin
     if jsonb_typeof(v_policy) <> 'object' then
         perform bloom_private.refuse_field('policy', 'Expected object, received '
             || jsonb_typeof(v_policy));
     end if;
-    perform bloom_private.check_options(v_policy, array['timeout_sec', 'budget', 'serial',
-        'backoff_base_sec', 'backoff_cap_sec', 'model', 'max_turns', 'allowed_tools',
-        'permission_mode', 'append_system_prompt']);
+    if v_policy - v_known <> '{}' then
+        perform bloom_private.check_options(v_policy, v_known);
+    end if;
     v_budget := coalesce(v_policy -> 'budget', '0');
     if jsonb_typeof(v_budget) <> 'number' then
         perform bloom_private.refuse_field('policy', 'Expected number, received '
             || jsonb_typeof(v_budget));
     end if;
-    perform bloom_private.check_range('policy', v_budget::numeric, 0, 1000000000000);
+    if v_budget::numeric not between 0 and 1000000000000 then
+        perform bloom_private.check_range('policy', v_budget::numeric, 0, 1000000000000);
+    end if;
     if length(v_budget::text) > 40 then
         -- 1e-16000 is 9 characters on its way in and 16,002 ever after.
         perform bloom_private.refuse_field('policy', 'Number has too many digits');

@@ -3,15 +3,32 @@ language plpgsql volatile as $$
 -- Gives back the capacity of leases that the caller has just ended, and forgets their progress.
 -- Lock order: worker_slot by worker, then queue_slot by queue.
 declare
+    v_lease lease;
     v_count record;
+    v_workers text[] := '{}';
+    v_tasks uuid[] := '{}';
+    v_counted boolean := false;
 begin
-    perform from worker_slot
-      where worker_id = any (array(select distinct l.worker_id from unnest(p_leases) l))
-      order by worker_id for no key update;
+    foreach v_lease in array p_leases loop
+        v_tasks := v_tasks || v_lease.task_id;
+        v_workers := v_workers || v_lease.worker_id;
+        v_counted := v_counted or v_lease.queue_counted;
+    end loop;
+    if cardinality(v_workers) > 1 then
+        -- A single row needs no order.
+        perform from worker_slot where worker_id = any (v_workers)
+          order by worker_id for no key update;
+    end if;
+    with gone as (
+        delete from progress where task_id = any (v_tasks)
+    )
     update worker_slot s
        set active = s.active - c.n, capacity = greatest(s.max_concurrency, s.active - c.n)
-      from (select l.worker_id, count(*)::integer as n from unnest(p_leases) l group by 1) c
+      from (select w as worker_id, count(*)::integer as n from unnest(v_workers) w group by 1) c
      where s.worker_id = c.worker_id;
+    if not v_counted then
+        return;
+    end if;
     for v_count in
         select l.queue as name, count(*)::integer as n
           from unnest(p_leases) l where l.queue_counted group by 1 order by 1
@@ -24,8 +41,6 @@ begin
           from queue q where s.queue = v_count.name and q.name = s.queue;
         perform ready_announce(v_count.name, '{}', v_count.n);
     end loop;
-    delete from progress
-     where task_id = any (array(select l.task_id from unnest(p_leases) l));
 end
 $$;
 comment on function bloom_private.slots_free(bloom_private.lease[]) is

@@ -7,8 +7,18 @@ language plpgsql volatile as $$
 -- given.
 declare
     v_now timestamptz := clock_timestamp();
+    v_keyed boolean := false;
+    v_later boolean := false;
+    v_item submission;
 begin
-    p_items := idempotency_settle(p_items, p_atomic, v_now);
+    -- A statement costs its triggers even where it has no row to write.
+    foreach v_item in array p_items loop
+        v_keyed := v_keyed or v_item.idempotency_key is not null;
+        v_later := v_later or v_item.run_at > v_now is true;
+    end loop;
+    if v_keyed then
+        p_items := idempotency_settle(p_items, p_atomic, v_now);
+    end if;
 
     insert into task (task_id, queue, context_id, agent_slug, prompt, context_hints, policy,
         desired_format, requires, priority, max_attempts, max_crashes, serial, idempotency_key,
@@ -18,11 +28,13 @@ begin
         s.idempotency_key, v_now, coalesce(p_actors[s.ordinality], p_actor)
       from unnest(p_items) with ordinality s where s.is_new;
 
-    insert into deferred (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
-        actor, run_at)
-    select s.task_id, s.queue, 'queued', 1, 0, 0, 0, 0, 'submitted',
-        coalesce(p_actors[s.ordinality], p_actor), s.run_at
-      from unnest(p_items) with ordinality s where s.is_new and s.run_at > v_now;
+    if v_later then
+        insert into deferred (task_id, queue, status, ver, epoch, fence, attempts, crashes, cause,
+            actor, run_at)
+        select s.task_id, s.queue, 'queued', 1, 0, 0, 0, 0, 'submitted',
+            coalesce(p_actors[s.ordinality], p_actor), s.run_at
+          from unnest(p_items) with ordinality s where s.is_new and s.run_at > v_now;
+    end if;
 
     perform submissions_enqueue(p_items, p_actor, p_actors, v_now);
     return query select s.* from unnest(p_items) s;

@@ -5,23 +5,35 @@ language plpgsql volatile as $$
 -- The submissions that may run at once: into ready, or, where their serial context is busy, into
 -- parked. Contexts are taken in order, so that two batches cannot wait for each other.
 declare
+    v_one submission;
     v_item record;
+    v_serial boolean := false;
+    v_parked boolean := false;
 begin
-    for v_item in
-        select s.ordinality as i, s.context_id, s.task_id
-          from unnest(p_items) with ordinality s
-         where s.is_new and s.serial and coalesce(s.run_at <= p_now, true)
-         order by 2, 1
-    loop
-        p_items[v_item.i].is_parked := not context_acquire(v_item.context_id, v_item.task_id);
+    foreach v_one in array p_items loop
+        v_serial := v_serial or v_one.serial is true;
     end loop;
+    if v_serial then
+        for v_item in
+            select s.ordinality as i, s.context_id, s.task_id
+              from unnest(p_items) with ordinality s
+             where s.is_new and s.serial and coalesce(s.run_at <= p_now, true)
+             order by 2, 1
+        loop
+            p_items[v_item.i].is_parked :=
+                not context_acquire(v_item.context_id, v_item.task_id);
+            v_parked := v_parked or p_items[v_item.i].is_parked;
+        end loop;
+    end if;
 
-    insert into parked (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
-        context_id)
-    select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted',
-        coalesce(p_actors[s.ordinality], p_actor), s.context_id
-      from unnest(p_items) with ordinality s
-     where s.is_parked order by s.ordinality;
+    if v_parked then
+        insert into parked (task_id, queue, ver, epoch, fence, attempts, crashes, cause, actor,
+            context_id)
+        select s.task_id, s.queue, 1, 0, 0, 0, 0, 'submitted',
+            coalesce(p_actors[s.ordinality], p_actor), s.context_id
+          from unnest(p_items) with ordinality s
+         where s.is_parked order by s.ordinality;
+    end if;
 
     with lanes as materialized (
         select x.queue, x.requires, x.priority,

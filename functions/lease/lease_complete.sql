@@ -25,7 +25,9 @@ declare
     v_given completion;
     v_lease lease;
 begin
-    perform lease_named(p_lease_id);
+    if p_lease_id is null then
+        perform lease_named(p_lease_id);
+    end if;
     v_given := completion_read(p_status, p_output, p_options);
     delete from lease l
      where l.task_id = p_task_id

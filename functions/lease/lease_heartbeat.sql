@@ -3,7 +3,8 @@ create or replace function bloom.lease_heartbeat(
 ) returns setof bloom.lease_row
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 -- A sign of life for one lease: the task is running from now on, and the lease has its full ttl
 -- before it. Workers that beat (worker_beat) need it once, to say that the work has begun.
 --   p_lease_id  may be null for the service: then the current lease, while it has not run out
@@ -17,7 +18,9 @@ declare
     v_lease lease;
 begin
     perform check_options(p_options, array['ttl_seconds', 'worker_id', 'actor']);
-    perform lease_named(p_lease_id);
+    if p_lease_id is null then
+        perform lease_named(p_lease_id);
+    end if;
     v_ttl := option_integer(p_options, 'ttl_seconds', null, 1, 86400);
     v_worker_id := option_text(p_options, 'worker_id', null, 128);
     v_actor := actor(p_options);

@@ -21,7 +21,9 @@ declare
     v_asked lease_request;
     v_answer record;
 begin
-    perform check_options(p_options, array['request_id', 'queues', 'actor']);
+    if p_options <> '{}' is not false then
+        perform check_options(p_options, array['request_id', 'queues', 'actor']);
+    end if;
     v_asked.worker_id := p_worker_id;
     v_asked.session_id := p_session_id;
     v_asked.max_tasks := p_max_tasks;

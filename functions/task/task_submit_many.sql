@@ -1,7 +1,8 @@
 create or replace function bloom.task_submit_many(p_tasks jsonb, p_options jsonb default '{}')
 returns table (ordinal integer, task_id uuid, created boolean, error jsonb)
 language plpgsql volatile security definer
-set search_path = pg_catalog, bloom_private, pg_temp as $$
+set search_path = pg_catalog, bloom_private, pg_temp
+set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 -- Submits up to 10,000 tasks at once. One row per item, in order; created is false where the
 -- idempotency key was known already.
@@ -17,7 +18,9 @@ declare
     v_atomic boolean;
     v_items submission[];
 begin
-    perform check_options(p_options, array['atomic', 'notify', 'actor', 'actors']);
+    if p_options <> '{}' is not false then
+        perform check_options(p_options, array['atomic', 'notify', 'actor', 'actors']);
+    end if;
     v_actor := actor(p_options);
     v_actors := option_texts(p_options, 'actors', null, 10000, 200);
     if v_actors is not null then
@@ -28,14 +31,10 @@ begin
     if p_tasks is null or jsonb_typeof(p_tasks) <> 'array' then
         perform refuse_field('tasks', 'Expected array');
     end if;
-    perform check_range('tasks', jsonb_array_length(p_tasks), 1, 10000);
-    if v_atomic then
-        v_items := array(select submission_read(e.value)
-            from jsonb_array_elements(p_tasks) with ordinality e order by e.ordinality);
-    else
-        v_items := array(select submission_try(e.value)
-            from jsonb_array_elements(p_tasks) with ordinality e order by e.ordinality);
+    if jsonb_array_length(p_tasks) not between 1 and 10000 then
+        perform check_range('tasks', jsonb_array_length(p_tasks), 1, 10000);
     end if;
+    v_items := submissions_read(p_tasks, v_atomic);
     return query
         select s.ordinality::integer, case when s.error is null then s.task_id end,
                coalesce(s.is_new, false), s.error

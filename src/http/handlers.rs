@@ -35,6 +35,7 @@ use super::router::RouteError;
 use super::{Access, BodyLimit, RateClass, Response, Route, Router, Scope, assets};
 use crate::artifacts::Artifacts;
 use crate::batch::complete::Completions;
+use crate::batch::heartbeat::{Beats, Heartbeats};
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
 use crate::db::Db;
@@ -65,6 +66,10 @@ pub struct App {
     pub completions: Completions,
     /// Outputs in object storage.
     pub artifacts: Artifacts,
+    /// Heartbeats on their way.
+    pub heartbeats: Heartbeats,
+    /// Beats on their way.
+    pub beats: Beats,
     /// The workers, for routing.
     pub fleet: Fleet,
     /// Lease requests that wait for work.

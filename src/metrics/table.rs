@@ -107,7 +107,7 @@ metrics! {
     WAKE_SECONDS = "bloom_wake_seconds" Histogram Process []
         "From the moment at which a waiting lease request is roused until it has its leases.";
     BATCH_SIZE = "bloom_batch_size" Histogram Process ["kind"]
-        "Calls that travelled to Postgres together: submit, tied (submissions with an idempotency key or in a serial context), lease or complete.";
+        "Calls that travelled to Postgres together: submit, tied (submissions with an idempotency key or in a serial context), lease, complete, heartbeat or beat.";
     TASK_WAIT = "bloom_task_wait_seconds" Histogram Process ["queue"]
         "From the submission of a task to its first lease, for leases that this process handed out.";
     TASK_RUN = "bloom_task_run_seconds" Histogram Process ["outcome"]

@@ -7,6 +7,7 @@ use hyper::Method;
 
 use crate::artifacts::Artifacts;
 use crate::batch::complete::Completions;
+use crate::batch::heartbeat::{Beats, Heartbeats};
 use crate::batch::lease::Leases;
 use crate::batch::submit::Submits;
 use crate::db::Db;
@@ -29,6 +30,8 @@ pub(super) struct Parts {
     pub(super) submits: Submits,
     pub(super) leases: Leases,
     pub(super) completions: Completions,
+    pub(super) heartbeats: Heartbeats,
+    pub(super) beats: Beats,
     pub(super) membridge: Membridge,
     pub(super) artifacts: Artifacts,
     pub(super) jobs: Vec<Arc<Runs>>,
@@ -65,6 +68,8 @@ fn watch(metrics: &mut Metrics, parts: Parts) {
         out.histogram(BATCH_SIZE, &["tied"], tied.read());
         out.histogram(BATCH_SIZE, &["lease"], parts.leases.sizes().read());
         out.histogram(BATCH_SIZE, &["complete"], parts.completions.sizes().read());
+        out.histogram(BATCH_SIZE, &["heartbeat"], parts.heartbeats.sizes().read());
+        out.histogram(BATCH_SIZE, &["beat"], parts.beats.sizes().read());
         let (ok, failed) = parts.membridge.rounds();
         out.count(MEMBRIDGE_SYNCS, &["ok"], ok);
         out.count(MEMBRIDGE_SYNCS, &["failed"], failed);

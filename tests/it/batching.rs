@@ -10,7 +10,7 @@ use crate::runtime::{Api, Reply, Runtime, task};
 use crate::sql_kit::{one, run};
 
 /// Posts all of them at the same time; the answers come in the order of the bodies.
-async fn post_at_once(api: &Api, bodies: Vec<serde_json::Value>) -> Vec<Reply> {
+pub async fn post_at_once(api: &Api, bodies: Vec<serde_json::Value>) -> Vec<Reply> {
     let mut posts = JoinSet::new();
     for (at, body) in bodies.into_iter().enumerate() {
         let api = api.clone();

@@ -16,7 +16,7 @@ async fn pull(api: &Api, worker: &str, most: u32) -> Reply {
 }
 
 /// Leases `count` tasks to `worker`, each of a context of its own.
-async fn leased(api: &Api, worker: &str, count: usize) -> Vec<Value> {
+pub async fn leased(api: &Api, worker: &str, count: usize) -> Vec<Value> {
     for at in 0..count {
         api.submit(task(&format!("c{at}"))).await;
     }
@@ -26,7 +26,7 @@ async fn leased(api: &Api, worker: &str, count: usize) -> Vec<Value> {
 }
 
 /// Makes all calls at the same time; the answers in order.
-async fn at_once(api: &Api, calls: Vec<(String, Value)>) -> Vec<Reply> {
+pub async fn at_once(api: &Api, calls: Vec<(String, Value)>) -> Vec<Reply> {
     let mut posts = JoinSet::new();
     for (at, (path, body)) in calls.into_iter().enumerate() {
         let api = api.clone();

@@ -7,6 +7,7 @@
 )]
 
 mod batching;
+mod batching_beats;
 mod batching_leases;
 mod canaries;
 mod claude_cli;

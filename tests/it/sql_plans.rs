@@ -14,14 +14,21 @@ const GROWING: [&str; 7] = [
     "ready", "deferred", "lease", "finished", "task", "event", "attempt",
 ];
 
-/// Rows of the large stage: so many ready tasks, and half as many of each other kind.
-const LARGE: u32 = 200_000;
+/// Ready tasks of the large stage; there are a fifth as many others.
+const LARGE: u32 = 1_000_000;
 
 /// The calls, each in a transaction that is rolled back.
 const CALLS: &[&str] = &[
     "select bloom.lease_next('w', null, 1)",
     "select bloom.lease_next('w', null, 10)",
     "select bloom.lease_next('busy', null, 5)",
+    "select bloom.lease_next_many(array['w', 'busy'], array[null, null]::uuid[], array[1, 5],
+         array[60, 60], array[null, gen_random_uuid()]::uuid[])",
+    "select bloom.lease_complete_many(array[l.task_id], array[l.lease_id], array['error'], array['x'],
+         '[{}]') from (select * from bloom_private.lease order by task_id limit 1) l",
+    "select bloom.lease_heartbeat_many(array[l.task_id], array[l.lease_id], array[null::integer],
+         array[null::text], '{}') from (select * from bloom_private.lease order by task_id limit 1) l",
+    "select bloom.worker_beat('busy', gen_random_uuid())",
     "select bloom.lease_overdue()",
     "select bloom.lease_expire(100, null, '{\"grace_seconds\": 0}')",
     "select bloom.task_promote(100)",
@@ -127,13 +134,13 @@ fn offences(plan: &str) -> Vec<String> {
     bad.map(str::to_owned).collect()
 }
 
-/// Adds `rows` ready tasks of many contexts, and half as many finished and deferred ones.
+/// Adds `rows` ready tasks of many contexts, and a tenth as many finished and deferred ones each.
 async fn grow(client: &Client, rows: u32) {
     let header = "'t', 1, 0, 0, 0, 0, 'submitted', 'test'";
     let sql = format!(
         "set search_path = bloom_private, pg_catalog;
          create temp table ids as
-             select n, uuid_v7() as id from generate_series(1, {rows} * 2) n;
+             select n, uuid_v7() as id from generate_series(1, {rows} + {rows} / 5) n;
          insert into task (task_id, queue, context_id, agent_slug, prompt, context_hints, policy,
              desired_format, requires, priority, max_attempts, max_crashes, serial, created_at,
              created_by)

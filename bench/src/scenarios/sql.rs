@@ -1,14 +1,17 @@
 //! Through the verbs alone, and what the server itself can do.
 
-use anyhow::Context as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use super::Bench;
-use crate::measure::closed;
+use super::http::SUPPLY;
+use crate::measure::{Figures, Until, closed};
 
-/// Tasks that a loop may use up.
-const SUPPLY: u32 = 80_000;
+/// How long the floor is measured: it comes before everything else.
+const FLOOR_TIME: Duration = Duration::from_secs(2);
 
 /// What everything else is compared with.
 pub async fn floor(bench: &Bench) -> anyhow::Result<()> {
@@ -32,14 +35,14 @@ pub async fn floor(bench: &Bench) -> anyhow::Result<()> {
         let figures = closed(
             name,
             clients,
-            bench.time,
+            bench.time.min(FLOOR_TIME),
             |(client, statement): (Client, Statement)| async move {
                 client.execute(&statement, &[]).await?;
                 Ok(((client, statement), 1))
             },
         )
         .await?;
-        bench.report.figures(name, "calls/s", &figures);
+        bench.report.figures(name, "calls/s", &figures)?;
     }
     Ok(())
 }
@@ -79,104 +82,146 @@ impl Worker {
     }
 }
 
+/// What ends one lease.
+const COMPLETE: &str = "select task_status from bloom.lease_complete($1, $2, 'success', 'done')";
+/// What ends many: how many.
+const COMPLETE_MANY: &str = "select count(*) filter (where error is null)
+    from bloom.lease_complete_many($1::uuid[], $2::uuid[],
+        array_fill('success'::text, array[cardinality($1::uuid[])]),
+        array_fill('done'::text, array[cardinality($1::uuid[])]),
+        (select jsonb_agg('{}'::jsonb) from unnest($1::uuid[])))";
+
 /// One task a call.
-pub async fn one(bench: &Bench) -> anyhow::Result<()> {
+pub async fn one(bench: &Bench, name: &str) -> anyhow::Result<()> {
     bench.fill(SUPPLY).await?;
-    bench.register(8, 1).await?;
-    let mut workers = Vec::new();
-    for at in 0..8 {
-        let complete = "select task_status from bloom.lease_complete($1, $2, 'success', 'done')";
-        workers.push(Worker::connect(bench, at, complete).await?);
-    }
-    let figures = closed(
-        "sql-one/8",
-        workers,
-        bench.time,
-        |worker: Worker| async move {
-            let (tasks, leases) = worker.lease(1).await?;
-            if let (Some(task), Some(lease)) = (tasks.first(), leases.first()) {
-                worker
-                    .client
-                    .query_one(&worker.complete, &[task, lease])
-                    .await?;
-            }
-            let done = u64::try_from(tasks.len())?;
-            Ok((worker, done))
-        },
-    )
-    .await?;
-    bench.report.figures("sql-one/8", "cycles/s", &figures);
+    cycles(bench, name, 8, 1, bench.time.into()).await?;
     Ok(())
 }
 
 /// A hundred tasks a call.
-pub async fn batch(bench: &Bench) -> anyhow::Result<()> {
-    bench.fill(SUPPLY * 2).await?;
-    bench.register(2, 100).await?;
-    let mut workers = Vec::new();
-    for at in 0..2 {
-        let complete = "select count(*) filter (where error is null)
-            from bloom.lease_complete_many($1::uuid[], $2::uuid[],
-                array_fill('success'::text, array[cardinality($1::uuid[])]),
-                array_fill('done'::text, array[cardinality($1::uuid[])]),
-                (select jsonb_agg('{}'::jsonb) from unnest($1::uuid[])))";
-        workers.push(Worker::connect(bench, at, complete).await?);
-    }
-    let figures = closed(
-        "sql-batch/2x100",
-        workers,
-        bench.time,
-        |worker: Worker| async move {
-            let (tasks, leases) = worker.lease(100).await?;
-            if tasks.is_empty() {
-                return Ok((worker, 0));
-            }
-            let row = worker
-                .client
-                .query_one(&worker.complete, &[&tasks, &leases])
-                .await?;
-            let done = u64::try_from(row.get::<_, i64>(0))?;
-            Ok((worker, done))
-        },
-    )
-    .await?;
-    bench
-        .report
-        .figures("sql-batch/2x100", "cycles/s", &figures);
+pub async fn batch(bench: &Bench, name: &str) -> anyhow::Result<()> {
+    bench.fill(SUPPLY * 3).await?;
+    cycles(bench, name, 2, 100, bench.time.into()).await?;
     Ok(())
 }
+
+/// Workers that lease and complete `most` tasks a call, on a connection each.
+pub(super) async fn cycles(
+    bench: &Bench,
+    name: &str,
+    connections: usize,
+    most: i32,
+    until: Until,
+) -> anyhow::Result<Figures> {
+    bench.register(connections, usize::try_from(most)?).await?;
+    let complete = if most == 1 { COMPLETE } else { COMPLETE_MANY };
+    let mut workers = Vec::new();
+    for at in 0..connections {
+        workers.push(Worker::connect(bench, at, complete).await?);
+    }
+    let operation = move |worker: Worker| async move {
+        let (tasks, leases) = worker.lease(most).await?;
+        let client = &worker.client;
+        match (tasks.first(), leases.first()) {
+            (Some(task), Some(lease)) if most == 1 => {
+                client.query_one(&worker.complete, &[task, lease]).await?;
+            }
+            (Some(_), _) => {
+                let row = client
+                    .query_one(&worker.complete, &[&tasks, &leases])
+                    .await?;
+                ensure!(
+                    row.get::<_, i64>(0) == i64::try_from(tasks.len())?,
+                    "refused"
+                );
+            }
+            _ => {}
+        }
+        let done = u64::try_from(tasks.len())?;
+        Ok((worker, done))
+    };
+    let figures = closed(name, workers, until, operation).await?;
+    bench.report.curve(name, &figures)?;
+    bench.report.figures(name, "cycles/s", &figures)?;
+    Ok(figures)
+}
+
+/// Each batch verb by itself, one call after the other.
+pub async fn verbs(bench: &Bench) -> anyhow::Result<()> {
+    const CALLS: u32 = 40;
+    bench.fill(0).await?;
+    bench.register(1, 1000).await?;
+    let worker = Worker::connect(bench, 0, COMPLETE_MANY).await?;
+    let submit = worker.client.prepare(super::SUBMIT).await?;
+    let begun = Instant::now();
+    for call in 0..CALLS {
+        worker.client.query(&submit, &[&call.to_string()]).await?;
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let rate = f64::from(CALLS * 1000) / took;
+    bench
+        .report
+        .line("verbs/submit-1000", rate, "tasks/s", None)?;
+    let (mut leasing, mut completing, mut done) = (0.0, 0.0, 0_u32);
+    loop {
+        let begun = Instant::now();
+        let (tasks, leases) = worker.lease(100).await?;
+        if tasks.is_empty() {
+            break;
+        }
+        leasing += begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        worker
+            .client
+            .query_one(&worker.complete, &[&tasks, &leases])
+            .await?;
+        completing += begun.elapsed().as_secs_f64();
+        done += u32::try_from(tasks.len())?;
+    }
+    let done = f64::from(done);
+    bench
+        .report
+        .line("verbs/lease-100", done / leasing, "tasks/s", None)?;
+    bench
+        .report
+        .line("verbs/complete-100", done / completing, "tasks/s", None)
+}
+
+/// WAL in bytes and row versions written so far.
+const WRITTEN: &str = "select (pg_current_wal_lsn() - '0/0')::float8,
+    (select sum(n_tup_ins + n_tup_upd + n_tup_del)::float8 from pg_stat_user_tables
+      where schemaname = 'bloom_private')";
 
 /// What one life writes: submitted, leased and completed alone, with nobody else about.
 pub async fn wal(bench: &Bench) -> anyhow::Result<()> {
     const LIVES: u32 = 500;
     bench.fill(0).await?;
     bench.register(1, 1).await?;
-    let complete = "select task_status from bloom.lease_complete($1, $2, 'success', 'done')";
-    let worker = Worker::connect(bench, 0, complete).await?;
-    let admin = &worker.client;
+    let worker = Worker::connect(bench, 0, COMPLETE).await?;
+    let client = &worker.client;
     let submit = "select bloom.task_submit('c', 'a', repeat('x', 150))";
-    // Without the first images of pages, which depend on checkpoints and not on the work.
-    admin.batch_execute("checkpoint").await?;
-    let images = "select wal_bytes::float8, wal_fpi from pg_stat_wal";
-    let position = "select (pg_current_wal_lsn() - '0/0')::float8";
+    // The first images of pages depend on checkpoints and not on the work: they come before.
+    client.batch_execute("checkpoint").await?;
     for _ in 0..100 {
-        admin.query_one(submit, &[]).await?;
+        client.query_one(submit, &[]).await?;
         live(&worker).await?;
     }
-    let begun: f64 = admin.query_one(position, &[]).await?.get(0);
+    let settled = Duration::from_millis(1500);
+    tokio::time::sleep(settled).await;
+    let begun = client.query_one(WRITTEN, &[]).await?;
     for _ in 0..LIVES {
-        admin.query_one(submit, &[]).await?;
+        client.query_one(submit, &[]).await?;
         live(&worker).await?;
     }
-    let ended: f64 = admin.query_one(position, &[]).await?.get(0);
-    drop(admin.query_one(images, &[]).await?);
-    bench.report.line(
-        "wal/life",
-        (ended - begun) / f64::from(LIVES),
-        "bytes",
-        None,
-    );
-    Ok(())
+    // Sessions report what they did a while after they have done it.
+    tokio::time::sleep(settled).await;
+    let ended = client.query_one(WRITTEN, &[]).await?;
+    let each = |column| {
+        let grown = ended.get::<_, f64>(column) - begun.get::<_, f64>(column);
+        grown / f64::from(LIVES)
+    };
+    bench.report.line("wal/life", each(0), "bytes", None)?;
+    bench.report.line("wal/rows", each(1), "row versions", None)
 }
 
 async fn live(worker: &Worker) -> anyhow::Result<()> {

@@ -218,6 +218,46 @@ pub async fn lease_heartbeat(
     Ok(Lease::from(&row))
 }
 
+/// One of many heartbeats.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// The task.
+    pub task_id: Uuid,
+    /// Its lease.
+    pub lease_id: Uuid,
+    /// The lease's ttl from now on, in seconds, if it is to change.
+    pub ttl_seconds: Option<i32>,
+    /// The worker that the lease must be of, if the caller says so.
+    pub worker_id: Option<String>,
+    /// In whose name.
+    pub actor: String,
+}
+
+/// `bloom.lease_heartbeat_many`: an answer for each, in order.
+pub async fn lease_heartbeat_many(db: &Db, heartbeats: &[Heartbeat]) -> Result<Vec<Result<Lease>>> {
+    let tasks: Vec<_> = heartbeats.iter().map(|one| one.task_id).collect();
+    let leases: Vec<_> = heartbeats.iter().map(|one| one.lease_id).collect();
+    let ttls: Vec<_> = heartbeats.iter().map(|one| one.ttl_seconds).collect();
+    let workers: Vec<_> = heartbeats
+        .iter()
+        .map(|one| one.worker_id.as_deref())
+        .collect();
+    let actors: Vec<_> = heartbeats.iter().map(|one| one.actor.as_str()).collect();
+    let options = VerbOptions::default().with("actors", actors).json();
+    let sql = "select error, (shown).* from bloom.lease_heartbeat_many($1, $2, $3, $4, $5) order by ordinal";
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&tasks, &leases, &ttls, &workers, &options];
+    let rows = db.call(Lane::Reserved, sql, &params).await?;
+    if rows.len() != heartbeats.len() {
+        return Err(Error::internal("not one answer for each heartbeat"));
+    }
+    let read = |row: &Row| match row.get::<_, Option<Value>>("error") {
+        Some(error) => Err(item_refusal(error)),
+        None => Ok(Lease::from(row)),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
 /// `bloom.lease_extend`.
 pub async fn lease_extend(
     db: &Db,

@@ -5,8 +5,9 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Actor, EpochMs, VerbOptions, maybe_time, time};
+use crate::db::sqlstate::item_refusal;
 use crate::db::{Db, Lane};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A worker as it registered, with its load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,14 +93,33 @@ pub async fn worker_remove(db: &Db, id: &str, actor: Actor<'_>) -> Result<i32> {
         .get(0))
 }
 
-/// `bloom.worker_beat`: `leases` is an array of `{lease_id, progress?, usage?}`; answers
-/// `{leases: [{lease_id, state}], drain}`.
-pub async fn worker_beat(db: &Db, id: &str, session_id: Uuid, leases: &Value) -> Result<Value> {
-    let sql = "select bloom.worker_beat($1, $2, $3)";
-    Ok(db
-        .call_one(Lane::Reserved, sql, &[&id, &session_id, leases])
-        .await?
-        .get(0))
+/// One of many beats.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    /// The worker.
+    pub worker_id: String,
+    /// Its process.
+    pub session_id: Uuid,
+    /// An array of `{lease_id, progress?, usage?}`.
+    pub leases: Value,
+}
+
+/// `bloom.worker_beat_many`: an answer for each, in order: `{leases: [{lease_id, state}], drain}`.
+pub async fn worker_beat_many(db: &Db, beats: &[Beat]) -> Result<Vec<Result<Value>>> {
+    let workers: Vec<_> = beats.iter().map(|beat| beat.worker_id.as_str()).collect();
+    let sessions: Vec<_> = beats.iter().map(|beat| beat.session_id).collect();
+    let leases: Value = beats.iter().map(|beat| beat.leases.clone()).collect();
+    let sql = "select error, answer from bloom.worker_beat_many($1, $2, $3) order by ordinal";
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&workers, &sessions, &leases];
+    let rows = db.call(Lane::Reserved, sql, &params).await?;
+    if rows.len() != beats.len() {
+        return Err(Error::internal("not one answer for each beat"));
+    }
+    let read = |row: &Row| match row.get::<_, Option<Value>>("error") {
+        Some(error) => Err(item_refusal(error)),
+        None => Ok(row.get("answer")),
+    };
+    Ok(rows.iter().map(read).collect())
 }
 
 /// `bloom.worker_get`.

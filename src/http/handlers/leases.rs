@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{App, listed, not_found, page, refuse_while_stopping, task_id};
 use crate::db::calls::VerbOptions;
-use crate::db::calls::lease::{self, Grant};
+use crate::db::calls::lease::{self, Grant, Heartbeat};
 use crate::db::calls::task::{task_explain, task_get};
 use crate::db::calls::worker::worker_get;
 use crate::error::{Error, Kind, Result};
@@ -144,10 +144,22 @@ pub async fn heartbeat(app: Arc<App>, request: Request) -> Result<Response> {
     let worker = form.string("worker_id").max(128).nullable();
     let ttl = form.integer("ttl_seconds").range(1, TTL_MAX).optional();
     form.finish()?;
-    let options = VerbOptions::of(request.caller().name())
-        .maybe("worker_id", worker)
-        .maybe("ttl_seconds", ttl);
-    let lease = lease::lease_heartbeat(&app.db, id, lease_id, options).await?;
+    let actor = request.caller().name();
+    let lease = if let Some(lease_id) = lease_id {
+        let heartbeat = Heartbeat {
+            task_id: id,
+            lease_id,
+            ttl_seconds: ttl.and_then(|ttl| i32::try_from(ttl).ok()),
+            worker_id: worker,
+            actor: actor.to_owned(),
+        };
+        app.heartbeats.call(actor, heartbeat).await?
+    } else {
+        let options = VerbOptions::of(actor)
+            .maybe("worker_id", worker)
+            .maybe("ttl_seconds", ttl);
+        lease::lease_heartbeat(&app.db, id, None, options).await?
+    };
     let expires_at = lease.expires_at;
     Response::ok(&json!({ "lease": wire::Lease::from(lease), "expires_at": expires_at }))
 }

@@ -152,7 +152,7 @@ pub async fn beat(app: Arc<App>, request: Request) -> Result<Response> {
         .max_items(BEAT_MAX)
         .or(Vec::new());
     form.finish()?;
-    let answer = worker::worker_beat(&app.db, id, session, &json!(leases)).await?;
+    let answer = app.beats.call(id, session, leases).await?;
     Response::ok(&answer)
 }
 

@@ -24,7 +24,8 @@ const GRANTED: &[(&str, &str)] = &[
     ),
     (
         "bloom_worker",
-        "worker_register worker_beat lease_next lease_next_many lease_start lease_heartbeat \
+        "worker_register worker_beat worker_beat_many lease_next lease_next_many lease_start \
+         lease_heartbeat lease_heartbeat_many \
          lease_extend lease_complete lease_complete_many lease_release task_log_append",
     ),
     (

@@ -328,6 +328,28 @@ fn lease_batches() -> Vec<Verb> {
             ],
         ),
         verb(
+            "lease_heartbeat_many",
+            vec![
+                arg("tasks", "array['%T'::uuid]", Arg::Some(MANY)),
+                arg("leases", "array['%L'::uuid]", Arg::Some(MANY)),
+                arg("ttl_seconds", "array[60]", Arg::Some(MANY_NUMBERS)),
+                arg("workers", "array['w']", Arg::Some(MANY_TEXTS)),
+                bare_options(&[("actors", Opt::Texts(1000, 200))]),
+            ],
+        ),
+        verb(
+            "worker_beat_many",
+            vec![
+                arg("workers", "array['w']", Arg::Some(MANY_TEXTS)),
+                arg("sessions", "array[gen_random_uuid()]", Arg::Some(MANY)),
+                arg(
+                    "leases",
+                    "'[[]]'",
+                    Arg::Some(&["null", "'{}'", "'[]'", "'[[], []]'"]),
+                ),
+            ],
+        ),
+        verb(
             "lease_complete_many",
             vec![
                 arg("tasks", "array['%T'::uuid]", Arg::Some(MANY)),
