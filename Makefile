@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build run demo demo-claude test test-pg18 bench bench-build bench-smoke bench-peers bench-summary \
-	screenshots bless fmt lint doc fresh ci clean
+	screenshots bless chaos chaos-smoke fmt lint doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,16 @@ bench-summary: bench-build ## make tables and plots from the figures in bench/re
 screenshots: ## take the pictures of docs/screenshots anew
 	@scripts/setup.sh tests
 	BLOOM_SCREENSHOTS=1 cargo test --locked --test it ui::screenshots
+
+chaos-smoke: ## faults for 90 s against the real parts, and what they left behind, judged
+	@scripts/setup.sh tests
+	@cargo build --locked --bin bloom --bin bloom-chaos
+	@exec $${CARGO_TARGET_DIR:-target}/debug/bloom-chaos run --bloom $${CARGO_TARGET_DIR:-target}/debug/bloom --minutes 1.5 $(ARGS)
+
+chaos: ## controls, faults for an hour, a page of figures (make chaos ARGS='--minutes 60 --seed 7')
+	@scripts/setup.sh tests
+	@cargo build --release --locked --bin bloom --bin bloom-chaos
+	@exec chaos/publish.sh $(ARGS)
 
 bless: setup ## write the generated pages of docs/reference anew
 	BLOOM_BLESS=1 cargo test --locked --test it reference::

@@ -83,6 +83,7 @@
 \ir _internal/limit_read.sql
 \ir _internal/worker_is_live.sql
 \ir _internal/session_touch.sql
+\ir _internal/replay_keep.sql
 \ir _internal/lease_request_read.sql
 \ir _internal/lease_request_error.sql
 \ir _internal/lease_request_queues.sql

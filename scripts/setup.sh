@@ -1,7 +1,8 @@
 #!/bin/sh
 # Gets the machine ready to build and run the service: a Rust toolchain, a C compiler, and the
 # PostgreSQL server programs; with the argument `tests` also what the tests use: psql, curl, npm (for
-# the Claude CLI), pip (for the S3 server), ip, nginx, systemd-analyze, and Chromium with its driver.
+# the Claude CLI), pip (for the S3 server), ip, nginx, systemd-analyze, pgbouncer, faketime, and
+# Chromium with its driver.
 # Changes nothing, and takes no time, where all of them are there.
 #
 # The Rust toolchain is only checked for. The others are installed with the system's package
@@ -117,6 +118,8 @@ if [ "${1:-}" = tests ]; then
     command -v systemd-analyze >/dev/null || more="$more systemd"
     python3 -m pip --version >/dev/null 2>&1 || more="$more python3-pip"
     command -v chromedriver >/dev/null || more="$more chromium chromium-driver fonts-dejavu-core"
+    PATH="$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || more="$more pgbouncer"
+    command -v faketime >/dev/null || more="$more faketime"
 fi
 if [ "$postgres$compiler$psql$curl$more" != nononono ]; then
     install "$postgres" "$compiler" "$psql" "$curl" "$more"

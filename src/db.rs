@@ -15,6 +15,7 @@ pub mod horizon;
 pub mod install;
 pub mod listen;
 mod pool;
+pub mod pooler;
 pub mod sqlstate;
 mod tls;
 

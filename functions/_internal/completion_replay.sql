@@ -20,6 +20,7 @@ begin
             format('Lease %s was already completed with another result', p_lease_id),
             jsonb_build_object('task_id', p_task_id, 'lease_id', p_lease_id));
     end if;
+    perform replay_keep();
     return query
         select p_task_id, w.status, p_lease_id, v_attempt.worker_id, v_attempt.artifact_id,
                v_attempt.ended_at, true

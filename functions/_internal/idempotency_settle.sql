@@ -9,6 +9,7 @@ declare
     v_item record;
     v_known idempotency;
     v_digest bytea;
+    v_repeats boolean := false;
 begin
     for v_item in
         select s.ordinality as i, s.idempotency_key as key, s.task_id
@@ -26,6 +27,7 @@ begin
         end if;
         p_items[v_item.i].is_new := false;
         p_items[v_item.i].task_id := v_known.task_id;
+        v_repeats := true;
         continue when v_known.digest = v_digest;
         if p_atomic then
             perform refuse(409, 'idempotency_conflict',
@@ -36,6 +38,9 @@ begin
             'message',
             'The idempotency key was used with a different request', 'task_id', v_known.task_id);
     end loop;
+    if v_repeats then
+        perform replay_keep();
+    end if;
     return p_items;
 end
 $$;

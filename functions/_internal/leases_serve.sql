@@ -66,6 +66,7 @@ begin
               from unnest(v_asked) with ordinality a where a.error is not null;
     end if;
     if v_again > 0 then
+        perform replay_keep();
         return query
             select o.owner, null::jsonb, g
               from lease_grants(v_claim.tasks[:v_again], true) g

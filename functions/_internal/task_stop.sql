@@ -8,6 +8,7 @@ language plpgsql volatile as $$
 -- Lock order: the state row. Raises 40001 where the task does not hold still.
 declare
     v_status text;
+    v_asked boolean;
 begin
     for v_try in 1..3 loop
         if waiting_end(p_task_id, p_actor, p_detail) then
@@ -18,12 +19,16 @@ begin
                detail = p_detail, cancel_requested_at = clock_timestamp(),
                cancel_deadline = clock_timestamp() + p_grace
          where task_id = p_task_id and cancel_requested_at is null;
+        v_asked := found;
         select status into v_status from task_place(p_task_id);
         if not found then
             return null;
         elsif v_status in ('cancelled', 'completed', 'dead') or exists (select from lease
             where task_id = p_task_id and cancel_requested_at is not null)
         then
+            if not v_asked then
+                perform replay_keep();
+            end if;
             return v_status;
         end if;
         -- None of these: it moved while we looked from table to table. Look again.

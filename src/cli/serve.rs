@@ -95,6 +95,7 @@ async fn serve(
             stands = schema => stands?,
             () = shutdown.requested() => return Ok(()),
         }
+        db::pooler::check(&database.endpoint).await?;
         let address = listener.local_addr()?;
         let mut options = options(args, database, address).await?;
         if let Some(metrics) = args.listen.metrics_listen {

@@ -70,7 +70,7 @@ impl Fold<'_> {
             "task {} ver {} ({}): {text}",
             self.task, event.ver, event.cause
         );
-        self.found.push(Violation { invariant, text });
+        self.found.push(Violation::new(invariant, text));
     }
 
     /// I7, I8: the version, the edge, and that it starts where the last one ended.
@@ -265,10 +265,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
     for (task, fence) in history.attempts.keys() {
         if !grants.contains(&(*task, *fence)) {
             let text = format!("task {task}: attempt {fence} was never granted");
-            found.push(Violation {
-                invariant: "attempts",
-                text,
-            });
+            found.push(Violation::new("attempts", text));
         }
     }
     found.extend(ends(history, bounds, &last_of));
@@ -279,10 +276,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
 fn ends(history: &History, bounds: &Bounds, last_of: &HashMap<Uuid, &Event>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut add = |text: String| {
-        found.push(Violation {
-            invariant: "I8",
-            text,
-        });
+        found.push(Violation::new("I8", text));
     };
     let mut seen: HashMap<Uuid, &State> = HashMap::new();
     for state in &history.states {

@@ -69,11 +69,11 @@ fn above(
         live += change;
         if live > bound {
             let text = format!("{whose}: {live} leases at once, bound {bound}: {event:?}");
-            return Some(Violation { invariant, text });
+            return Some(Violation::new(invariant, text));
         }
         if live < 0 {
             let text = format!("{whose}: more ends than grants: {event:?}");
-            return Some(Violation { invariant, text });
+            return Some(Violation::new(invariant, text));
         }
     }
     None

@@ -1,6 +1,6 @@
 //! What must hold of the tables whenever nothing is going on: counters, turns, lanes, counts.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Error};
 
 use super::Violation;
 use super::load::History;
@@ -114,29 +114,23 @@ const CHECKS: &[(&str, &str, &str)] = &[
 ];
 
 /// Runs every check, and the one that needs the history: live leases are granted leases.
-pub async fn check(history: &History, client: &Client) -> Vec<Violation> {
+pub async fn check(history: &History, client: &Client) -> Result<Vec<Violation>, Error> {
     let mut found = Vec::new();
     let path = "set search_path = pg_catalog, bloom_private, pg_temp";
-    client.batch_execute(path).await.expect("path is set");
+    client.batch_execute(path).await?;
     for (invariant, promise, sql) in CHECKS {
-        let rows = client.query(*sql, &[]).await.expect("check runs");
-        found.extend(rows.iter().map(|row| Violation {
-            invariant,
-            text: format!("not so: {promise}: {}", row.get::<_, String>(0)),
+        let rows = client.query(*sql, &[]).await?;
+        found.extend(rows.iter().map(|row| {
+            let what: String = row.get(0);
+            Violation::new(*invariant, format!("not so: {promise}: {what}"))
         }));
     }
-    client
-        .batch_execute("reset search_path")
-        .await
-        .expect("path is reset");
+    client.batch_execute("reset search_path").await?;
     for state in history.states.iter().filter(|s| s.place == "lease") {
         if history.attempts.contains_key(&(state.task, state.fence)) {
             let text = format!("task {}: a live lease has an attempt row", state.task);
-            found.push(Violation {
-                invariant: "attempts",
-                text,
-            });
+            found.push(Violation::new("attempts", text));
         }
     }
-    found
+    Ok(found)
 }

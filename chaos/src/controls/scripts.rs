@@ -1,0 +1,197 @@
+//! What happens in a control beside its load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::Control;
+use crate::clients::api::Api;
+use crate::clients::producer::{special, submit};
+use crate::clients::pull::Manner;
+use crate::journal::FaultRecord;
+use crate::nemesis::database::promote;
+use crate::nemesis::network::deafen_listeners;
+use crate::program::Mode;
+use crate::rig::cluster::through;
+use crate::rig::machine::send;
+use crate::rig::postgres::{Stop, connect};
+use crate::rig::{Rig, SQL_USER};
+use crate::run::Load;
+
+/// The worker for which many claim at once.
+pub const CROWD: &str = "crowd";
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// Plays a control's part. Faults are not told of: whatever they lead to is the control's doing.
+pub async fn play(control: Control, load: &mut Load) -> anyhow::Result<Vec<FaultRecord>> {
+    let rig = Arc::clone(&load.stage.rig);
+    match control {
+        Control::C3 | Control::C4 => sleep(Duration::from_secs(20)).await,
+        Control::C6 | Control::C7 => sleep(Duration::from_secs(8)).await,
+        Control::C1 => {
+            for _ in 0..4 {
+                sleep(Duration::from_millis(2500)).await;
+                let server = rig.cluster.primary();
+                let _surgery = rig.cluster.surgery.lock().await;
+                server.stop(Stop::Kill).await;
+                server.start().await?;
+            }
+        }
+        Control::C2 => {
+            sleep(Duration::from_secs(5)).await;
+            lose_the_tail(&rig).await?;
+        }
+        Control::C5 => crowd(&rig).await?,
+        Control::C8 => {
+            for _ in 0..8 {
+                rig.links.front.swallow(4);
+                rig.links.sql.swallow(4);
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+        Control::C0 | Control::C9 => probe(load).await?,
+        Control::C10 => sloppy_worker(load).await?,
+    }
+    Ok(Vec::new())
+}
+
+/// The standby stops receiving, the primary goes on and dies, and the standby takes over.
+async fn lose_the_tail(rig: &Rig) -> anyhow::Result<()> {
+    let standby = rig.cluster.follower();
+    let standby = standby.ok_or_else(|| anyhow::anyhow!("no standby"))?;
+    let sql = "select pid from pg_stat_wal_receiver";
+    let receiver: i32 = standby
+        .connect("postgres")
+        .await?
+        .query_one(sql, &[])
+        .await?
+        .get(0);
+    send(receiver, Signal::STOP);
+    sleep(Duration::from_millis(1500)).await;
+    let _surgery = rig.cluster.surgery.lock().await;
+    rig.cluster.primary().stop(Stop::Kill).await;
+    send(receiver, Signal::KILL);
+    standby.ready().await?;
+    promote(rig).await
+}
+
+/// Eight sessions claim for a worker that has one slot, at REPEATABLE READ, all at once.
+async fn crowd(rig: &Rig) -> anyhow::Result<()> {
+    let api = Api::new(rig.links.front.port(), &rig.keys.root)?;
+    let body = json!({"name": CROWD, "capabilities": {
+        "max_concurrency": 1, "labels": ["pulled"]}});
+    api.post("/workers", &body, LIMIT).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let mut claims = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let admin = rig.cluster.admin().await?;
+            claims.spawn(async move {
+                let begin = "begin isolation level repeatable read; select 1 from bloom.llm_tasks";
+                admin.batch_execute(begin).await?;
+                let claim = format!("select from bloom.lease_next('{CROWD}', null, 1, 1)");
+                admin.batch_execute(&claim).await?;
+                admin.batch_execute("commit").await
+            });
+        }
+        while claims.join_next().await.is_some() {}
+    }
+    Ok(())
+}
+
+/// One worker asks for the tasks of a queue all the time, through services that hear nothing.
+async fn probe(load: &mut Load) -> anyhow::Result<()> {
+    let rig = Arc::clone(&load.stage.rig);
+    let manner = Manner {
+        name: "prober".to_owned(),
+        queue: "probe".to_owned(),
+        slots: 1,
+        ttl: 5,
+        wait: 20,
+        beats: false,
+        wild: false,
+        linger: Duration::ZERO,
+        heartbeat: None,
+    };
+    load.pull(manner, fastrand::Rng::with_seed(1))?;
+    sleep(Duration::from_secs(3)).await;
+    deafen_listeners(&rig);
+    // Through SQL, past the services: nobody tells them.
+    let client = connect(&through(&rig.links.sql, SQL_USER)).await?;
+    let journal = load.stage.pool.journal("probe")?;
+    for number in 0..4 {
+        let key = format!("{}-{number}", journal.proc());
+        let task = special(&key, Mode::Normal, 1, "probe", "probe");
+        let (options, prompt) = (task.clone(), task["prompt"].as_str().unwrap_or_default());
+        let mut options = options;
+        for name in ["context_id", "agent_slug", "prompt"] {
+            options.as_object_mut().map(|members| members.remove(name));
+        }
+        let sql = "select bloom.task_submit($1::text, 'chaos', $2::text, $3::jsonb)";
+        let mut record = journal.invoke(crate::journal::Op::Enqueue, |r| r.key = Some(key.clone()));
+        let row = client.query_one(sql, &[&key, &prompt, &options]).await?;
+        record.task = Some(row.get::<_, Uuid>(0));
+        journal.end(record, crate::journal::Kind::Ok);
+        sleep(Duration::from_secs(3)).await;
+    }
+    Ok(())
+}
+
+/// A worker that ends its programs by killing the direct child alone.
+async fn sloppy_worker(load: &mut Load) -> anyhow::Result<()> {
+    let (rig, pool) = (&load.stage.rig, &load.stage.pool);
+    let (journal, key) = (pool.journal("sloppy")?, "sloppy-task");
+    let api = Api::new(rig.links.front.port(), &rig.keys.root)?;
+    let body = json!({"name": "sloppy", "capabilities": {
+        "max_concurrency": 1, "labels": ["sloppy"]}});
+    api.post("/workers", &body, LIMIT).await;
+    let task = special(key, Mode::Normal, 1, "sloppy", "sloppy");
+    submit(&api, pool, &journal, key, &task).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    for attempt in 0..2 {
+        let granted = loop {
+            let ask = json!({"worker_id": "sloppy", "session_id": Uuid::new_v4(),
+                "wait_seconds": 2, "ttl_seconds": 1, "queues": ["sloppy"]});
+            let reply = api.post("/leases", &ask, LIMIT).await;
+            if reply.body["leases"][0].is_object() {
+                break reply.body["leases"][0].clone();
+            }
+            anyhow::ensure!(Instant::now() < deadline, "no lease");
+        };
+        let text = |name: &str| {
+            granted["lease"][name]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        if attempt == 0 {
+            let dir = rig.options.dir.join("program");
+            let me = std::env::current_exe()?;
+            let line = format!(
+                "'{}' program --dir '{}' --left-behind & wait",
+                me.display(),
+                dir.display()
+            );
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &line]);
+            command
+                .env("BLOOM_TASK_ID", text("task_id"))
+                .env("BLOOM_WORKER", "sloppy");
+            command.env("BLOOM_FENCE", granted["lease"]["fence"].to_string());
+            let mut child = command.kill_on_drop(true).spawn()?;
+            sleep(Duration::from_millis(800)).await;
+            child.kill().await?;
+        } else {
+            let body = json!({"lease_id": text("id"), "status": "success", "output": "done"});
+            let path = format!("/llm-tasks/{}/complete", text("task_id"));
+            timeout(LIMIT, api.post(&path, &body, LIMIT)).await?;
+        }
+    }
+    sleep(Duration::from_secs(8)).await;
+    Ok(())
+}

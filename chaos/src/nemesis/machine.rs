@@ -1,0 +1,189 @@
+//! A machine that is busy, full, out of files, or wrong about the time.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use crate::rig::Rig;
+use crate::rig::machine::{faketime_library, open_files};
+use crate::rig::proc::Proc;
+
+/// How much of a volume is filled at once.
+const BLOCK: usize = 1 << 20;
+/// The most that is written into a volume.
+const FILL_LIMIT: usize = 8 << 30;
+
+/// F04: programs that do nothing but use the processors.
+pub async fn busy(hold: Duration) -> anyhow::Result<String> {
+    let mut burners = Vec::new();
+    for _ in 0..6 {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "/bin/sh",
+            "-c",
+            "while :; do :; done",
+        ]);
+        burners.push(command.kill_on_drop(true).spawn()?);
+    }
+    sleep(hold * 2).await;
+    for mut burner in burners {
+        burner.kill().await?;
+    }
+    Ok("six programs burned processor time".to_owned())
+}
+
+/// F21, F22, F23: nothing more fits on a volume.
+pub async fn full(volume: Option<&Path>, hold: Duration) -> anyhow::Result<String> {
+    let volume = volume.context("no volume of its own here")?;
+    let filler = volume.join("filler");
+    let written = fill(&filler)?;
+    sleep(hold).await;
+    std::fs::remove_file(&filler)?;
+    Ok(format!(
+        "{} filled with {} MiB",
+        volume.display(),
+        written >> 20
+    ))
+}
+
+fn fill(filler: &Path) -> anyhow::Result<usize> {
+    let mut file = File::create(filler)?;
+    let mut block = vec![0; BLOCK];
+    let mut written = 0;
+    // Smaller and smaller, until really nothing fits.
+    while !block.is_empty() {
+        ensure!(written < FILL_LIMIT, "the volume does not get full");
+        match file.write(&block) {
+            Ok(0) | Err(_) => block.truncate(block.len() / 2),
+            Ok(count) => written += count,
+        }
+    }
+    Ok(written)
+}
+
+/// F25: a service, or the workers, an hour off, in either direction.
+pub async fn wrong_clock(
+    rig: &Rig,
+    hold: Duration,
+    mut rng: fastrand::Rng,
+) -> anyhow::Result<String> {
+    let library = faketime_library().context("libfaketime is not installed")?;
+    let offset = ["+1h", "-1h", "+0 x1.5"][rng.usize(..3)];
+    let procs: Vec<&Proc> = if rng.bool() {
+        vec![&rig.services[rng.usize(..2)]]
+    } else {
+        rig.workers.iter().collect()
+    };
+    let monotonic = if rng.bool() { "1" } else { "0" };
+    let env = [
+        ("LD_PRELOAD".to_owned(), library.display().to_string()),
+        ("FAKETIME".to_owned(), offset.to_owned()),
+        (
+            "FAKETIME_DONT_FAKE_MONOTONIC".to_owned(),
+            monotonic.to_owned(),
+        ),
+    ];
+    for proc in &procs {
+        proc.relaunch(|launch| launch.env.extend(env.clone()));
+        restart(proc).await?;
+    }
+    sleep(hold * 2).await;
+    for proc in &procs {
+        proc.relaunch(|launch| launch.env.retain(|pair| !env.contains(pair)));
+        restart(proc).await?;
+    }
+    let names: Vec<&str> = procs.iter().map(|proc| proc.name()).collect();
+    Ok(format!("{} lived at {offset}", names.join(" and ")))
+}
+
+/// F26: the database's clock jumps an hour ahead, or back to where it was.
+pub async fn clock_jumps(
+    rig: &Rig,
+    hold: Duration,
+    mut rng: fastrand::Rng,
+) -> anyhow::Result<String> {
+    let clock = rig
+        .options
+        .clock
+        .as_deref()
+        .context("its clock is left alone in this run")?;
+    let offset = ["+3600", "+7200", "+0", "-20"][rng.usize(..4)];
+    set_clock(clock, offset)?;
+    sleep(hold).await;
+    Ok(format!("the database's clock was set to {offset} s"))
+}
+
+/// Sets the clock of a server that was started with [`clock_env`].
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn set_clock(clock: &Path, offset: &str) -> anyhow::Result<()> {
+    // Renamed into place: the server reads it at any time.
+    let new = clock.with_extension("new");
+    std::fs::write(&new, format!("{offset}\n"))?;
+    Ok(std::fs::rename(new, clock)?)
+}
+
+/// Variables with which a server takes its time from `clock`.
+///
+/// # Errors
+/// When libfaketime is not installed.
+pub fn clock_env(clock: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let library = faketime_library().context("libfaketime is not installed")?;
+    let pairs = [
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
+}
+
+async fn restart(proc: &Proc) -> anyhow::Result<()> {
+    let mut grip = proc.hold().await;
+    grip.stop(Signal::TERM, Duration::from_secs(10)).await;
+    grip.start()
+}
+
+/// F39: a service may open hardly any more files, and everybody wants to talk to it.
+pub async fn no_files(rig: &Rig, hold: Duration, mut rng: fastrand::Rng) -> anyhow::Result<String> {
+    let index = rng.usize(..2);
+    let service = &rig.services[index];
+    // Held, so that the limit cannot be left on the wrong process.
+    let grip = service.hold().await;
+    let raw = service.pid();
+    let pid = Pid::from_raw(raw).context("the service does not run")?;
+    let before = getrlimit(Resource::Nofile);
+    let few = u64::try_from(open_files(raw) + 4)?;
+    let limit = Rlimit {
+        current: Some(few),
+        maximum: before.maximum,
+    };
+    prlimit(Some(pid), Resource::Nofile, limit)?;
+    let mut callers = Vec::new();
+    for _ in 0..60 {
+        let address = ("127.0.0.1", rig.service_ports[index]);
+        if let Ok(stream) = TcpStream::connect(address).await {
+            callers.push(stream);
+        }
+    }
+    sleep(hold).await;
+    drop(callers);
+    let back = Rlimit {
+        current: before.current,
+        maximum: before.maximum,
+    };
+    prlimit(Some(pid), Resource::Nofile, back)?;
+    drop(grip);
+    Ok(format!("{} could open {few} files", service.name()))
+}
