@@ -112,7 +112,23 @@ where
         shared.counts.store(true, Ordering::Relaxed);
     }
     for client in clients {
-        loops.spawn(repeat(client, operation.clone(), Arc::clone(&shared)));
+        let (shared, operation) = (Arc::clone(&shared), operation.clone());
+        loops.spawn(async move {
+            let mut latency = Histogram::<u64>::new(3)?;
+            let mut client = Some(client);
+            while let Some(current) = client.take() {
+                let begun = Instant::now();
+                let (back, did) = operation(current).await?;
+                if shared.counts.load(Ordering::Relaxed) {
+                    shared.done.fetch_add(did, Ordering::Relaxed);
+                    record(&mut latency, begun.elapsed())?;
+                }
+                if did > 0 && !shared.stop.load(Ordering::Relaxed) {
+                    client = Some(back);
+                }
+            }
+            anyhow::Ok(latency)
+        });
     }
     if let Until::Time(time) = until {
         tokio::time::sleep(time / 10).await;
@@ -155,31 +171,6 @@ where
         latency,
         series,
     })
-}
-
-/// The loop of one client: how long each operation took that counts.
-async fn repeat<C, F>(
-    client: C,
-    operation: impl Fn(C) -> F,
-    shared: Arc<Shared>,
-) -> anyhow::Result<Histogram<u64>>
-where
-    F: Future<Output = anyhow::Result<(C, u64)>>,
-{
-    let mut latency = Histogram::<u64>::new(3)?;
-    let mut client = Some(client);
-    while let Some(current) = client.take() {
-        let begun = Instant::now();
-        let (back, did) = operation(current).await?;
-        if shared.counts.load(Ordering::Relaxed) {
-            shared.done.fetch_add(did, Ordering::Relaxed);
-            record(&mut latency, begun.elapsed())?;
-        }
-        if did > 0 && !shared.stop.load(Ordering::Relaxed) {
-            client = Some(back);
-        }
-    }
-    Ok(latency)
 }
 
 /// Begins `rate` operations a second for `time`, whether or not the ones before have ended, as far

@@ -62,6 +62,8 @@ begin
                and x.status <> 'offline'
                and not exists (select from worker_session s
                    where s.worker_id = x.worker_id and s.beat_at >= v_since)
+               and not exists (select from lease l
+                   where l.worker_id = x.worker_id and l.last_heartbeat >= v_since)
                for no key update skip locked)
         returning w.worker_id
     ), noted as (

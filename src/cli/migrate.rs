@@ -47,7 +47,7 @@ async fn work(args: &Args, endpoint: &Endpoint, out: &mut impl Write) -> anyhow:
         .context("cannot connect to the database")?;
     if args.check {
         let status = install::status(&client, &bundle).await?;
-        writeln!(out, "{}", status)?;
+        writeln!(out, "{status}")?;
         let current = matches!(status, SchemaStatus::Current { .. });
         return Ok(if current {
             ExitCode::SUCCESS

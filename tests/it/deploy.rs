@@ -3,10 +3,11 @@
 mod compose;
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::runtime::process::bloom;
+use crate::runtime::process::{Scratch, bloom};
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -159,6 +160,62 @@ fn ready(status: &str, body: &str, more: &[&str], key: Option<&str>) -> (bool, V
     script.envs(key.map(|key| ("BLOOM_API_KEY", key)));
     let status = script.status().unwrap();
     (status.success(), server.join().unwrap())
+}
+
+/// Runs the set-up as a plain user on a machine without PostgreSQL, where `sudo` does as told; what
+/// it answers, and the commands that it ran by `sudo`.
+fn setup_without_postgres(sudo: &str) -> (std::process::Output, String) {
+    let scratch = Scratch::new();
+    let here = scratch.path();
+    let write = |name: &str, text: &str| {
+        let path = here.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let setup = std::fs::read_to_string(root.join("scripts/setup.sh")).unwrap();
+    write("scripts/setup.sh", &setup);
+    write("Cargo.toml", "rust-version = \"1.95\"\n");
+    write(
+        "scripts/postgres-dirs.sh",
+        "#!/bin/sh\n[ ! -e \"$(dirname \"$0\")/there\" ] || echo /there\n",
+    );
+    write("bin/rustc", "#!/bin/sh\necho rustc 1.95.0\n");
+    write("bin/id", "#!/bin/sh\necho 1000\n");
+    for tool in ["cargo", "cc", "apt-get"] {
+        write(&format!("bin/{tool}"), "#!/bin/sh\nexit 1\n");
+    }
+    write(
+        "bin/sudo",
+        &format!("#!/bin/sh\ncd {}\n{sudo}\n", here.display()),
+    );
+    let answer = Command::new(here.join("scripts/setup.sh"))
+        .env("PATH", format!("{}/bin:/usr/bin:/bin", here.display()))
+        .output()
+        .unwrap();
+    let log = std::fs::read_to_string(here.join("log")).unwrap_or_default();
+    (answer, log)
+}
+
+#[test]
+fn setup_shows_the_command_to_run_where_it_may_not_install() {
+    let (answer, log) = setup_without_postgres("exit 1");
+    assert!(!answer.status.success() && log.is_empty(), "{answer:?}");
+    let text = String::from_utf8_lossy(&answer.stderr);
+    let wanted = "\n    sudo apt-get install -y --no-install-recommends postgresql";
+    assert!(text.contains(wanted), "{text}");
+}
+
+#[test]
+fn setup_installs_postgres_where_it_may() {
+    let sudo = "[ \"$2\" != true ] || exit 0
+        echo \"$*\" >>log
+        case \"$*\" in *tee*) cat >/dev/null ;; *install*) touch scripts/there ;; esac";
+    let (answer, log) = setup_without_postgres(sudo);
+    assert!(answer.status.success(), "{answer:?}");
+    let wanted = "apt-get install -y --no-install-recommends postgresql";
+    assert!(log.contains(wanted), "{log}");
 }
 
 #[test]

@@ -443,3 +443,18 @@ async fn a_worker_announces_its_node_and_one_that_is_known_is_content() {
         assert_eq!(fake.count("/agents"), 1);
     }
 }
+
+#[tokio::test]
+async fn a_safe_call_that_broke_off_is_made_again_and_a_change_only_once() {
+    let fake = FakeMembridge::start().await;
+    let runtime = connected(&fake).await;
+    let select = "/projects/p1/leadership/select";
+    fake.answer("/projects", Answer::Raw(Vec::new()));
+    fake.answer(select, Answer::Raw(Vec::new()));
+    assert_eq!(get(&runtime, "/projects").await.status, 502);
+    assert_eq!(fake.count("/projects"), 3);
+    let body = Some(json!({ "primary_node_id": "node-1" }));
+    let changed = send(&runtime, reqwest::Method::POST, select, body).await;
+    assert_eq!(changed.status, 502, "{changed:?}");
+    assert_eq!(fake.count(select), 1);
+}

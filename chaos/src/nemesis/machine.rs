@@ -15,10 +15,12 @@ use crate::rig::Rig;
 use crate::rig::machine::{faketime_library, open_files};
 use crate::rig::proc::Proc;
 
-/// How much of a volume is filled at once.
+/// The largest piece of a volume that is reserved at once; a volume is smaller than two of them.
+const LARGEST: usize = 8 << 30;
+/// How much is written at once where nothing more can be reserved.
 const BLOCK: usize = 1 << 20;
-/// The most that is written into a volume.
-const FILL_LIMIT: usize = 8 << 30;
+/// The most that is written so.
+const REST_LIMIT: usize = 1 << 30;
 
 /// F04: programs that do nothing but use the processors.
 pub async fn busy(hold: Duration) -> anyhow::Result<String> {
@@ -45,30 +47,39 @@ pub async fn busy(hold: Duration) -> anyhow::Result<String> {
 /// F21, F22, F23: nothing more fits on a volume.
 pub async fn full(volume: Option<&Path>, hold: Duration) -> anyhow::Result<String> {
     let volume = volume.context("no volume of its own here")?;
-    let filler = volume.join("filler");
-    let written = fill(&filler)?;
+    let fillers = volume.join("fillers");
+    std::fs::create_dir_all(&fillers)?;
+    let taken = fill(&fillers);
     sleep(hold).await;
-    std::fs::remove_file(&filler)?;
+    std::fs::remove_dir_all(&fillers)?;
     Ok(format!(
         "{} filled with {} MiB",
         volume.display(),
-        written >> 20
+        taken? >> 20
     ))
 }
 
-fn fill(filler: &Path) -> anyhow::Result<usize> {
-    let mut file = File::create(filler)?;
+/// Reserves in large pieces what can be reserved, and writes the rest, until really nothing fits.
+fn fill(fillers: &Path) -> anyhow::Result<usize> {
+    let (mut size, mut taken) = (LARGEST, 0);
+    while size > BLOCK {
+        let mut reserve = std::process::Command::new("fallocate");
+        reserve.args(["-l", &size.to_string()]);
+        let reserved = reserve.arg(fillers.join(size.to_string())).output()?;
+        taken += if reserved.status.success() { size } else { 0 };
+        size /= 2;
+    }
+    let mut file = File::create(fillers.join("rest"))?;
     let mut block = vec![0; BLOCK];
     let mut written = 0;
-    // Smaller and smaller, until really nothing fits.
     while !block.is_empty() {
-        ensure!(written < FILL_LIMIT, "the volume does not get full");
+        ensure!(written < REST_LIMIT, "the volume does not get full");
         match file.write(&block) {
             Ok(0) | Err(_) => block.truncate(block.len() / 2),
             Ok(count) => written += count,
         }
     }
-    Ok(written)
+    Ok(taken + written)
 }
 
 /// F25: a service, or the workers, an hour off, in either direction.

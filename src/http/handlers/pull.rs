@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::leases::TTL;
@@ -54,14 +54,8 @@ pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
     for grant in &grants {
         app.metrics.leased(grant);
     }
-    let leases = grants.into_iter().map(wire::Granted::from).collect();
-    Response::ok(&Leased { leases })
-}
-
-/// The answer, written as it is: a tree of JSON values would be built and thrown away.
-#[derive(Serialize)]
-struct Leased {
-    leases: Vec<wire::Granted>,
+    let leases: Vec<_> = grants.into_iter().map(wire::Granted::from).collect();
+    Response::ok(&json!({ "leases": leases }))
 }
 
 /// Registers interest, then asks, then sleeps: what is submitted after the question finds the

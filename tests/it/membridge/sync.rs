@@ -91,12 +91,16 @@ async fn a_sync_takes_nothing_back_that_a_worker_said_of_itself() {
 #[tokio::test]
 async fn a_listed_worker_that_vanished_goes_offline_and_comes_back() {
     let fake = FakeMembridge::start().await;
-    fake.agents(
-        json!([{"name": "gone", "status": "online"}, {"name": "beats", "status": "online"}]),
-    );
+    let listed = ["gone", "beats", "works"].map(|name| json!({"name": name, "status": "online"}));
+    fake.agents(json!(listed));
     let runtime = connected(&fake).await;
-    eventually("both are there", async || worker(&runtime, "gone").await).await;
-    // A minute passes; one of them beats with us.
+    eventually("all are there", async || worker(&runtime, "works").await).await;
+    // A minute passes; one of them beats with us, another one tells of its task.
+    let id = runtime.api.submit(task("c")).await;
+    let works = json!({ "worker_id": "works" });
+    let path = format!("/llm-tasks/{id}");
+    let leased = runtime.api.post(&format!("{path}/lease"), works).await;
+    assert_eq!(leased.status, 201, "{leased:?}");
     let session = json!({ "session_id": uuid::Uuid::new_v4(), "leases": [] });
     fake.agents(json!([]));
     let client = runtime.db().connect().await;
@@ -113,6 +117,8 @@ async fn a_listed_worker_that_vanished_goes_offline_and_comes_back() {
             .status,
         200
     );
+    let heartbeat = runtime.api.post_empty(&format!("{path}/heartbeat")).await;
+    assert_eq!(heartbeat.status, 200, "{heartbeat:?}");
     column(
         &client,
         "update bloom_private.worker set listed_at = listed_at - interval '61 s', \
@@ -123,7 +129,10 @@ async fn a_listed_worker_that_vanished_goes_offline_and_comes_back() {
         (worker(&runtime, "gone").await?["status"] == "offline").then_some(())
     })
     .await;
-    assert_eq!(worker(&runtime, "beats").await.unwrap()["status"], "online");
+    for alive in ["beats", "works"] {
+        let status = worker(&runtime, alive).await.unwrap()["status"].clone();
+        assert_eq!(status, "online", "{alive}");
+    }
     fake.agents(json!([{"name": "gone", "status": "online"}]));
     eventually("it is online again", async || {
         (worker(&runtime, "gone").await?["status"] == "online").then_some(())

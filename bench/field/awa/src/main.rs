@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use awa::model::admin::state_counts;
-use awa::{Client, InsertOpts, JobArgs, JobResult, JobState, QueueConfig, insert_many_copy_from_pool};
+use awa::{
+    Client, InsertOpts, JobArgs, JobResult, JobState, QueueConfig, QueueStorage, QueueStorageConfig,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolOptions;
 
@@ -25,21 +27,25 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     awa::migrations::run(&pool).await?;
     let done = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&done);
-    let queue = QueueConfig {
-        max_workers: workers,
-        ..QueueConfig::default()
+    let client = || {
+        let counter = Arc::clone(&done);
+        let queue = QueueConfig {
+            max_workers: workers,
+            ..QueueConfig::default()
+        };
+        Client::builder(pool.clone())
+            .queue("noop", queue)
+            .register::<Noop, _, _>(move |_, _| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                async { Ok(JobResult::Completed) }
+            })
+            .build()
     };
-    let client = Client::builder(pool.clone())
-        .queue("noop", queue)
-        .register::<Noop, _, _>(move |_, _| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            async { Ok(JobResult::Completed) }
-        })
-        .build()?;
     // The storage that a database gets is decided at the first start.
-    client.start().await?;
-    client.shutdown(Duration::from_secs(5)).await;
+    let first = client()?;
+    first.start().await?;
+    first.shutdown(Duration::from_secs(5)).await;
+    let store = QueueStorage::new(QueueStorageConfig::default())?;
     let mut left = jobs;
     while left > 0 {
         let some = left.min(1000);
@@ -52,11 +58,12 @@ async fn main() -> anyhow::Result<()> {
                 awa::model::insert::params_with(&Noop { prompt: "x".repeat(150) }, opts)
             })
             .collect();
-        insert_many_copy_from_pool(&pool, &params?).await?;
+        store.enqueue_params_copy(&pool, &params?).await?;
         left -= some;
     }
     sqlx::query("vacuum analyze").execute(&pool).await?;
 
+    let client = client()?;
     let begun = Instant::now();
     client.start().await?;
     while done.load(Ordering::Relaxed) < jobs {
