@@ -117,7 +117,7 @@ metrics! {
     JOB_RUNS = "bloom_maintenance_runs_total" Counter Process ["job", "outcome"]
         "Runs of the maintenance jobs: ok or failed.";
     OBJECT_STORAGE_UP = "bloom_object_storage_up" Gauge Process []
-        "1 while object storage takes outputs, 0 while they stay in Postgres because it does not; absent without one.";
+        "0 while outputs stay in Postgres because object storage does not take them, else 1, also without one.";
     OBJECTS = "bloom_objects_total" Counter Process ["outcome"]
         "Outputs that belong into object storage: stored there, or kept in Postgres.";
     HTTP_REQUESTS = "bloom_http_requests_total" Counter Process ["method", "route", "status"]

@@ -73,11 +73,15 @@ fn watch(metrics: &mut Metrics, parts: Parts) {
         let (ok, failed) = parts.membridge.rounds();
         out.count(MEMBRIDGE_SYNCS, &["ok"], ok);
         out.count(MEMBRIDGE_SYNCS, &["failed"], failed);
-        if let Some(state) = parts.artifacts.state() {
-            out.count(OBJECT_STORAGE_UP, &[], u64::from(state.is_available));
-            out.count(OBJECTS, &["stored"], state.stored);
-            out.count(OBJECTS, &["kept"], state.kept);
-        }
+        let objects = parts.artifacts.state();
+        let is_up = objects.is_none_or(|state| state.is_available);
+        out.count(OBJECT_STORAGE_UP, &[], u64::from(is_up));
+        out.count(
+            OBJECTS,
+            &["stored"],
+            objects.map_or(0, |state| state.stored),
+        );
+        out.count(OBJECTS, &["kept"], objects.map_or(0, |state| state.kept));
         for runs in &parts.jobs {
             let (ok, failed) = runs.counts();
             out.count(JOB_RUNS, &[runs.job, "ok"], ok);

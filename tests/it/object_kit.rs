@@ -69,8 +69,8 @@ impl S3 {
         let child = Command::new(program())
             .args(["serve", "s3", "--addr", &format!("127.0.0.1:{}", self.port)])
             .args(["--auth-key", &format!("{ACCESS_KEY},{SECRET_KEY}")])
-            // What tests do to the files is to be seen at once.
-            .args(["--dir-cache-time", "0s", "--config", "/dev/null"])
+            // What tests do to the files is to be seen soon. (With 0 a DELETE never ends.)
+            .args(["--dir-cache-time", "200ms", "--config", "/dev/null"])
             .arg(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

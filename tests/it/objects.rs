@@ -168,11 +168,7 @@ async fn an_agent_that_names_no_lease_has_its_output_stored_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_known_again_wherever_its_output_went_the_first_time() {
     let mut s3 = S3::stopped();
-    let options = Options {
-        timeout: std::time::Duration::from_secs(2),
-        ..s3.options()
-    };
-    let runtime = service(options).await;
+    let runtime = service(s3.options()).await;
     let api = &runtime.api;
     let output = large();
     let (first, lease) = leased(api).await;
