@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::db::Db;
 use crate::db::calls::artifact::artifact_place;
 use crate::error::{Error, Kind, Result};
+use crate::secrets::to_hex;
 use crate::shutdown::Shutdown;
 use breaker::Breaker;
 pub use doctor::examine;
@@ -413,8 +414,7 @@ impl Inner {
 /// The bytes and their digest, found where it holds up nobody else.
 async fn digest(bytes: Bytes) -> Option<(Bytes, String)> {
     let work = move || {
-        let digest = Sha256::digest(&bytes);
-        let digits = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = to_hex(&Sha256::digest(&bytes));
         (bytes, digits)
     };
     tokio::task::spawn_blocking(work).await.ok()

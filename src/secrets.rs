@@ -197,7 +197,8 @@ fn name(key: &[u8]) -> String {
     to_hex(&Sha256::digest(key)[..4])
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+/// In lower-case hexadecimal digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     bytes

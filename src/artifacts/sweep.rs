@@ -57,12 +57,11 @@ pub(super) async fn run(inner: Arc<Inner>, sweep: Sweep, shutdown: Shutdown) {
         pause = sweep.every;
         let outcome = round(&inner, sweep.older_than, &shutdown).await;
         match &outcome {
-            Ok(0) => {}
-            Ok(removed) => info!(removed, "objects without an artifact removed"),
             Err(failure) if !fails => {
                 warn!(error = %failure, "the sweep of object storage fails; it goes on trying");
             }
-            Err(_) => {}
+            Ok(0) | Err(_) => {}
+            Ok(removed) => info!(removed, "objects without an artifact removed"),
         }
         if fails && outcome.is_ok() {
             info!("the sweep of object storage works again");

@@ -22,10 +22,8 @@ fn examine(db: &TestDb, s3: &S3, bucket: &str, secret: &str) -> (Output, Value) 
         .output()
         .unwrap();
     let findings: Value = serde_json::from_slice(&answer.stdout).unwrap();
-    let found = findings.as_array().unwrap().iter();
-    let finding = found
-        .filter(|finding| finding["name"] == "object_storage")
-        .last();
+    let mut found = findings.as_array().unwrap().iter();
+    let finding = found.find(|finding| finding["name"] == "object_storage");
     let finding = finding.expect("it is looked at").clone();
     (answer, finding)
 }

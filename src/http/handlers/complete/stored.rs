@@ -22,12 +22,11 @@ pub(super) async fn put(app: &App, id: Uuid, said: &Said) -> Option<Stored> {
     if !app.artifacts.wants(output) {
         return None;
     }
-    let lease = match said.lease_id {
-        Some(lease) => lease,
-        None => {
-            let task = task_get_through(&app.db, Lane::Reserved, id).await.ok()?;
-            task.lease_id?
-        }
+    let lease = if let Some(lease) = said.lease_id {
+        lease
+    } else {
+        let task = task_get_through(&app.db, Lane::Reserved, id).await.ok()?;
+        task.lease_id?
     };
     app.artifacts.put(id, lease, output).await
 }
