@@ -2,7 +2,7 @@ create or replace function bloom_private.overview_points(
     p_span interval, p_step interval, p_depth bigint
 ) returns jsonb
 language plpgsql stable as $$
--- What happened in the last p_span, one point for every p_step, oldest first, the last one being the
+-- What happened in the last p_span, one point for every p_step, oldest first, the last one the
 -- present step. Reads minutes only. p_depth is how many tasks wait now.
 declare
     v_end timestamptz := date_bin(p_step, clock_timestamp(), 'epoch') + p_step;

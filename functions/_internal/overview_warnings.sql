@@ -19,7 +19,8 @@ with held as (
                'webhooks and counts wait for it', h.seconds)
       from held h where h.seconds > 60
     union all
-    select 3, 'queue_paused', format('Queue %s is paused, and %s of its tasks wait', q.name, c.tasks)
+    select 3, 'queue_paused', format('Queue %s is paused, and %s of its tasks wait', q.name,
+               c.tasks)
       from (select c.queue, sum(c.tasks) as tasks from status_count c
              where c.status in ('queued', 'failed') group by 1) c
       join queue q on q.name = c.queue where q.paused and c.tasks > 0

@@ -1,7 +1,7 @@
 create or replace function bloom_private.retention_events(p_before timestamptz) returns text[]
 language plpgsql volatile as $$
--- Drops the oldest week of events, if every one of them is folded into the counts, and notes how far
--- that goes: a reader that has not come so far must learn that it has missed something.
+-- Drops the oldest week of events, if every one of them is folded into the counts, and notes how
+-- far that goes: a reader that has not come so far must learn that it has missed something.
 declare
     v_folded xid8 := (select xid from log_cursor where name = 'status_count');
     v_week date;

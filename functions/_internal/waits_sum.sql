@@ -6,4 +6,5 @@ select case when p_one is null then p_other when p_other is null then p_one else
     array(select u.a + u.b from unnest(p_one, p_other) with ordinality u (a, b, ord)
            order by u.ord) end
 $$;
-comment on function bloom_private.waits_sum(integer[], integer[]) is 'The sum of two counts of waits.';
+comment on function bloom_private.waits_sum(integer[], integer[]) is
+    'The sum of two counts of waits.';

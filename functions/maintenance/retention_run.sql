@@ -13,8 +13,8 @@ set lock_timeout = '2s' as $$
 --   artifacts  by the week of their making; what of them is in object storage is nobody's then
 --              (see artifact_sweep)
 -- Minutes of charts are kept for 32 days, deliveries to webhooks for 14. What lies in default
--- partitions is deleted, and so are conversations that have not gone on for p_finished_days, at most
--- 10,000 rows of each a call.
+-- partitions is deleted, and so are conversations that have not gone on for p_finished_days, at
+-- most 10,000 rows of each a call.
 -- Writes: the partitions, status_count, minute_count, webhook_delivery, idempotency,
 -- context_session. Raises RT400; 55P03 where a lock is not to be had within two seconds (try again
 -- later).

@@ -2,8 +2,8 @@ create or replace function bloom.status_fold() returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Folds the event log into status_count, event_count and minute_count, up to the oldest running
--- transaction. One at a time: who comes second leaves at once. Returns the number of counts of tasks
--- changed. Writes: status_count, event_count, minute_count, log_cursor.
+-- transaction. One at a time: who comes second leaves at once. Returns the number of counts of
+-- tasks changed. Writes: status_count, event_count, minute_count, log_cursor.
 declare
     v_from xid8;
     v_to xid8 := pg_snapshot_xmin(pg_current_snapshot());

@@ -5,8 +5,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Says what became of an attempt; the state of the delivery after it: delivered, pending (it will
 -- be tried again) or dead (its attempts are used up; the webhook goes on with what came after).
--- Three dead ones in a row pause the webhook. The wait doubles from backoff_ms with each attempt, up
--- to an hour, and half of it is random.
+-- Three dead ones in a row pause the webhook. The wait doubles from backoff_ms with each attempt,
+-- up to an hour, and half of it is random.
 --   p_options  status (100–999, of HTTP), error (1000 characters), duration_ms, seconds (1–3600: so
 --              long the process goes on owning the webhook)
 -- Lock order: webhook, webhook_delivery. Writes: webhook, webhook_delivery, event. Raises RT400,

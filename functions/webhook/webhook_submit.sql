@@ -5,7 +5,8 @@ create or replace function bloom.webhook_submit(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Moves a webhook to a place in the event log and makes the delivery of the events on the way: the
--- webhook as it is by now, with the delivery; without one where no event is wanted (p_event_count 0).
+-- webhook as it is by now, with the delivery; without one where no event is wanted
+-- (p_event_count 0).
 -- Lock order: webhook. Writes: webhook, webhook_delivery. Raises RT400, RT409 webhook_taken: the
 -- process does not own the webhook any more, webhook_paused.
 declare
