@@ -17,7 +17,7 @@ struct Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        drop(kill_process(Pid::from_child(&self.child), Signal::KILL));
+        let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
         drop(self.child.wait());
     }
 }

@@ -135,14 +135,31 @@ export async function page(path, options) {
 export const post = async (path, body, options) => (await call('POST', path, { ...options, body })).json();
 export const remove = async (path, options) => (await call('DELETE', path, options)).json();
 
-/** Hands the content of `path` to the browser as a file. */
-export async function download(path, name) {
-    const response = await call('GET', path, { headers: { accept: '*/*' } });
-    const url = URL.createObjectURL(await response.blob());
+/** Has the browser save what is at `url`. */
+function save(url, attributes) {
     const link = document.createElement('a');
-    link.href = url;
-    link.download = name;
+    Object.assign(link, { href: url, rel: 'noreferrer', ...attributes });
     link.click();
+}
+
+/**
+ * Hands an artifact's content to the browser as a file. Where the service sends the browser on to
+ * object storage, which the page itself may not ask, it is saved from there.
+ */
+export async function download(artifact) {
+    const path = `${RUNTIME}/artifacts/${artifact.id}`;
+    let response;
+    try {
+        response = await call('GET', `${path}/content`, { headers: { accept: '*/*' } });
+    } catch (error) {
+        if (error.status !== 0 || !artifact.url) throw error;
+        const { url } = await get(`${path}/link`);
+        if (!/^https?:/.test(url)) throw error;
+        save(url, { target: '_blank' });
+        return;
+    }
+    const url = URL.createObjectURL(await response.blob());
+    save(url, { download: `${artifact.id}.txt` });
     setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 

@@ -3,13 +3,14 @@ const action = {
     submitted: 'Submitted', leased: 'Leased', running: 'Started', completed: 'Completed', failed: 'Failed', dead: 'Dead',
     cancelled: 'Cancelled', requeued: 'Requeued', expired: 'Lease expired', released: 'Given back', removed: 'Worker removed',
     due: 'Due', turn: 'Its turn', cancel_requested: 'Cancel requested', cancel_delivered: 'Cancel delivered', stopped: 'Stopped',
-    prioritised: 'Priority changed', promoted: 'Promoted',
+    prioritized: 'Priority changed', delivered: 'Delivered',
 };
 const actions = {
     task_created: action.submitted, task_leased: action.leased, task_started: action.running, task_completed: action.completed,
     task_failed: action.failed, task_dead: action.dead, task_cancelled: action.cancelled, task_requeued: action.requeued,
     lease_expired: action.expired, lease_released: action.released, lease_removed: 'Lease ended with its worker', task_due: action.due,
     task_turn: action.turn, task_cancel_requested: action.cancel_requested, task_cancel_delivered: action.cancel_delivered,
+    webhook_created: 'Webhook created', webhook_paused: 'Webhook paused', webhook_removed: 'Webhook removed', delivery_requeued: 'Delivery tried again', task_prioritized: 'Priority changed',
     worker_registered: 'Worker registered', worker_updated: 'Worker changed', worker_removed: 'Worker removed',
     queue_paused: 'Queue paused', queue_resumed: 'Queue resumed', queue_configured: 'Queue changed', queue_created: 'Queue created',
     key_created: 'Key created', key_revoked: 'Key revoked', config_updated: 'Settings changed', setting_changed: 'Setting changed',
@@ -20,13 +21,16 @@ const group = (name, texts) => Object.fromEntries(Object.entries(texts).map(([ke
 export default {
     ...group('cause', action),
     ...group('action', { ...action, ...actions }),
-    ...group('entity', { llm_task: 'task', lease: 'lease of', worker: 'worker', queue: 'queue', key: 'key', setting: 'setting', runtime_config: 'settings', membridge_project: 'project', credential: 'credential', runtime: 'service' }),
+    ...group('entity', { webhook: 'webhook', llm_task: 'task', lease: 'lease of', worker: 'worker', queue: 'queue', key: 'key', setting: 'setting', runtime_config: 'settings', membridge_project: 'project', credential: 'credential', runtime: 'service' }),
     ...group('status', {
         queued: 'Queued', leased: 'Leased', running: 'Running', completed: 'Completed', failed: 'Failed', dead: 'Dead', cancelled: 'Cancelled',
         online: 'Online', offline: 'Offline', syncing: 'Syncing', error: 'Error', unknown: 'Unknown', draining: 'Draining', paused: 'Paused',
         active: 'Active', primary: 'Primary', secondary: 'Secondary', success: 'Success', exhausted: 'Limit reached', released: 'Given back', expired: 'Expired', removed: 'Worker removed',
     }),
-    ...group('warning', { snapshot_held: 'Held snapshot.', listen_down: 'LISTEN connection down.', membridge_down: 'Membridge is away.' }),
+    ...group('warning', {
+        no_workers: 'Nobody works.', transaction_held: 'A transaction is held open.', snapshot_held: 'A snapshot is held.', queue_paused: 'A queue is paused.', credential_exhausted: 'A usage limit is reached.',
+        webhook_failing: 'A webhook fails.', waiting_long: 'Long waits.', listen_lost: 'No notifications.', membridge_failing: 'Membridge is away.',
+    }),
     ...group('why', {
         deferred: 'Waits for its time', retry_wait: 'Waits to be tried again', context_busy: 'Waits for its turn in the context', queue_paused: 'The queue is paused',
         queue_full: 'The queue is full', no_worker: 'No worker is online', no_label: 'No worker has the labels', workers_full: 'All matching workers are full',
@@ -59,7 +63,7 @@ export default {
 
     ...group('overview', {
         lead: 'What went through, what waits, and who works', hour: 'Last hour', day: 'Last day', window: 'Time span', warnings: 'Warnings',
-        success: 'Success rate', 'success.note': 'of the attempts that ended', 'success.none': 'nothing has ended yet', workers: 'Workers online', 'workers.note': 'of all that are known',
+        success: 'Success rate', 'success.note': 'of the tasks that ended', 'success.none': 'nothing has ended yet', workers: 'Workers online', 'workers.note': 'of all that are known',
         leases: 'Live leases', 'leases.note': { one: '{n} running', other: '{n} running' }, waiting: 'Waiting', 'waiting.note': 'queued tasks', oldest: 'Longest waiting', 'oldest.none': 'nobody waits',
         statuses: 'Tasks by status', recent: 'Latest', depth: { one: '{n} waits', other: '{n} wait' }, empty: 'Nothing has happened yet', 'empty.hint': 'Submit a task, and run a worker that takes it:',
     }),

@@ -3,13 +3,14 @@ const action = {
     submitted: 'Подано', leased: 'Видано', running: 'Розпочато', completed: 'Завершено', failed: 'Невдача', dead: 'Остаточна невдача',
     cancelled: 'Скасовано', requeued: 'Повернуто в чергу', expired: 'Строк видачі минув', released: 'Віддано назад', removed: 'Виконавця вилучено',
     due: 'Час настав', turn: 'Настала черга', cancel_requested: 'Запит на скасування', cancel_delivered: 'Скасування передано', stopped: 'Зупинено',
-    prioritised: 'Змінено пріоритет', promoted: 'Підвищено',
+    prioritized: 'Змінено пріоритет', delivered: 'Доставлено',
 };
 const actions = {
     task_created: action.submitted, task_leased: action.leased, task_started: action.running, task_completed: action.completed,
     task_failed: action.failed, task_dead: action.dead, task_cancelled: action.cancelled, task_requeued: action.requeued,
     lease_expired: action.expired, lease_released: action.released, lease_removed: 'Видачу закрито разом з виконавцем', task_due: action.due,
     task_turn: action.turn, task_cancel_requested: action.cancel_requested, task_cancel_delivered: action.cancel_delivered,
+    webhook_created: 'Вебгук створено', webhook_paused: 'Вебгук призупинено', webhook_removed: 'Вебгук вилучено', delivery_requeued: 'Доставку повторено', task_prioritized: 'Змінено пріоритет',
     worker_registered: 'Виконавця зареєстровано', worker_updated: 'Виконавця змінено', worker_removed: 'Виконавця вилучено',
     queue_paused: 'Чергу призупинено', queue_resumed: 'Чергу поновлено', queue_configured: 'Чергу змінено', queue_created: 'Чергу створено',
     key_created: 'Ключ створено', key_revoked: 'Ключ відкликано', config_updated: 'Налаштування змінено', setting_changed: 'Налаштування змінено',
@@ -20,13 +21,16 @@ const group = (name, texts) => Object.fromEntries(Object.entries(texts).map(([ke
 export default {
     ...group('cause', action),
     ...group('action', { ...action, ...actions }),
-    ...group('entity', { llm_task: 'завдання', lease: 'видача', worker: 'виконавець', queue: 'черга', key: 'ключ', setting: 'налаштування', runtime_config: 'налаштування', membridge_project: 'проєкт', credential: 'обліковий запис', runtime: 'служба' }),
+    ...group('entity', { webhook: 'вебгук', llm_task: 'завдання', lease: 'видача', worker: 'виконавець', queue: 'черга', key: 'ключ', setting: 'налаштування', runtime_config: 'налаштування', membridge_project: 'проєкт', credential: 'обліковий запис', runtime: 'служба' }),
     ...group('status', {
         queued: 'У черзі', leased: 'Видано', running: 'Виконується', completed: 'Завершено', failed: 'Невдача', dead: 'Не вдалося', cancelled: 'Скасовано',
         online: 'На зв’язку', offline: 'Немає зв’язку', syncing: 'Синхронізація', error: 'Помилка', unknown: 'Невідомо', draining: 'Не бере нового', paused: 'Призупинено',
         active: 'Чинна', primary: 'Головний', secondary: 'Запасний', success: 'Успіх', exhausted: 'Ліміт вичерпано', released: 'Віддано назад', expired: 'Строк минув', removed: 'Виконавця вилучено',
     }),
-    ...group('warning', { snapshot_held: 'Утримується старий знімок.', listen_down: 'Зв’язок LISTEN втрачено.', membridge_down: 'Membridge не відповідає.' }),
+    ...group('warning', {
+        no_workers: 'Ніхто не працює.', transaction_held: 'Транзакція довго відкрита.', snapshot_held: 'Утримується старий знімок.', queue_paused: 'Чергу призупинено.', credential_exhausted: 'Ліміт вичерпано.',
+        webhook_failing: 'Вебгук не працює.', waiting_long: 'Довге очікування.', listen_lost: 'Немає сповіщень.', membridge_failing: 'Membridge не відповідає.',
+    }),
     ...group('why', {
         deferred: 'Чекає на свій час', retry_wait: 'Чекає на повторну спробу', context_busy: 'Чекає на свою чергу в контексті', queue_paused: 'Чергу призупинено',
         queue_full: 'Черга заповнена', no_worker: 'Жоден виконавець не на зв’язку', no_label: 'Немає виконавця з такими мітками', workers_full: 'Усі відповідні виконавці зайняті',
@@ -59,7 +63,7 @@ export default {
 
     ...group('overview', {
         lead: 'Що пройшло, що чекає і хто працює', hour: 'Остання година', day: 'Остання доба', window: 'Проміжок', warnings: 'Попередження',
-        success: 'Частка успіху', 'success.note': 'серед завершених спроб', 'success.none': 'ще нічого не завершено', workers: 'Виконавці на зв’язку', 'workers.note': 'з усіх відомих',
+        success: 'Частка успіху', 'success.note': 'серед завершених завдань', 'success.none': 'ще нічого не завершено', workers: 'Виконавці на зв’язку', 'workers.note': 'з усіх відомих',
         leases: 'Чинні видачі', 'leases.note': { one: '{n} виконується', few: '{n} виконуються', many: '{n} виконуються', other: '{n} виконуються' }, waiting: 'Чекають', 'waiting.note': 'завдань у черзі', oldest: 'Чекає найдовше', 'oldest.none': 'ніхто не чекає',
         statuses: 'Завдання за станом', recent: 'Останнє', depth: { one: '{n} чекає', few: '{n} чекають', many: '{n} чекають', other: '{n} чекають' }, empty: 'Поки нічого не сталося', 'empty.hint': 'Подайте завдання і запустіть виконавця, який його візьме:',
     }),

@@ -16,7 +16,8 @@ pub fn render() -> String {
            [configuration](configuration.md); `exempt` is never refused.\n\
          - **Body**: `small` is `--max-body-bytes`, `large` is `--max-completion-bytes`.\n\n\
          GET routes answer HEAD too, and every path answers OPTIONS with its methods. What is not in\n\
-         this table is 404, another method on a path that is in it 405.\n\n\
+         this table is 404, another method on a path that is in it 405. The web UI is at `/`, its\n\
+         files are below `/assets/`; neither needs a key.\n\n\
          | method | path | scopes | rate | body |\n|---|---|---|---|---|\n",
     );
     for route in router().unwrap().routes() {

@@ -229,8 +229,14 @@ impl Browser {
     pub async fn complaints(&self) -> Vec<String> {
         let answer = self.command("se/log", json!({ "type": "browser" })).await;
         let entries = answer["value"].as_array().expect("a log").clone();
+        // What it merely advises is no complaint.
+        let is_grave = |entry: &&Value| {
+            ["SEVERE", "WARNING"]
+                .iter()
+                .any(|level| entry["level"] == *level)
+        };
         let text = |entry: &Value| entry["message"].as_str().unwrap_or_default().to_owned();
-        entries.iter().map(text).collect()
+        entries.iter().filter(is_grave).map(text).collect()
     }
 
     /// Makes the window's content this large, in a light or a dark scheme.

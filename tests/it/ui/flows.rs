@@ -225,6 +225,8 @@ async fn membridge_is_set_up_tested_and_a_primary_promoted() {
     browser.sees("[data-test=bad]", "401").await;
     browser.type_into("[name=admin_key]", ADMIN_KEY).await;
     browser.click("[data-act=save]").await;
+    let saved = "return document.querySelector('[name=admin_key]').value === ''";
+    browser.until("the key is saved", saved, vec![]).await;
     browser.sees(".hint", "One is stored").await;
     browser.click("[data-act=test]").await;
     browser

@@ -45,8 +45,15 @@ fn asked() -> Vec<String> {
                 continue;
             }
             let code = std::fs::read_to_string(path).unwrap();
-            let calls = code.split("t('").skip(1);
-            names.extend(calls.map(|call| call.split('\'').next().unwrap().to_owned()));
+            for (at, call) in code.match_indices("t('") {
+                // Not the end of a longer name, as in `get('`.
+                let before = code[..at].chars().next_back().unwrap_or(' ');
+                if before.is_ascii_alphanumeric() || "._".contains(before) {
+                    continue;
+                }
+                let rest = &code[at + call.len()..];
+                names.push(rest.split('\'').next().unwrap().to_owned());
+            }
         }
     }
     names.retain(|name| {

@@ -23,7 +23,7 @@ const Row = ({ artifact, show }) => html`<tr>
     <td><${Labels} names=${artifact.tags} /></td>
     <td class="number">${artifact.content === null ? DASH : bytes(new Blob([artifact.content]).size)}</td>
     <td class="when"><${Ago} at=${artifact.created_at} /></td>
-    <td><${Button} kind="small" icon="download" onClick=${() => act(() => download(`${RUNTIME}/artifacts/${artifact.id}/content`, `${artifact.id}.txt`))} aria-label=${t('artifact.download', { id: artifact.id })}>${t('download')}<//></td></tr>`;
+    <td><${Button} kind="small" icon="download" onClick=${() => act(() => download(artifact))} aria-label=${t('artifact.download', { id: artifact.id })}>${t('download')}<//></td></tr>`;
 
 export function Artifacts({ query }) {
     const [shown, show] = useState(null);

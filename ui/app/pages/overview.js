@@ -41,7 +41,7 @@ function Tiles({ overview, stats }) {
 }
 
 const Warnings = ({ list }) => list.length
-    ? html`<ul class="warnings" aria-label=${t('overview.warnings')}>${list.map(({ code, text }) => html`<li key=${code}><${Icon} name="triangle-alert" size=${18} /><div><strong>${named('warning', code)}</strong> <${Text} value=${text} length=${400} /></div></li>`)}</ul>`
+    ? html`<ul class="warnings" aria-label=${t('overview.warnings')}>${list.map(({ code, text }) => html`<li key=${`${code} ${text}`}><${Icon} name="triangle-alert" size=${18} /><div><strong>${named('warning', code)}</strong> <${Text} value=${text} length=${400} /></div></li>`)}</ul>`
     : null;
 
 /** The columns that uPlot wants, of these members of the points. */

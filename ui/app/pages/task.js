@@ -129,7 +129,7 @@ function Result({ result, status }) {
     <//>`;
 }
 
-const saved = artifact => () => act(() => download(`${RUNTIME}/artifacts/${artifact.id}/content`, `${artifact.id}.txt`));
+const saved = artifact => () => act(() => download(artifact));
 
 const Artifacts = ({ rows }) => rows.length > 0 && html`<${Card} title=${t('nav.artifacts')}><ul class="feed">${rows.map(artifact => html`<li key=${artifact.id}>
     <span class="grow"><strong><${Text} value=${artifact.type} length=${60} /></strong> <${Labels} names=${artifact.tags} /> <span class="muted small">${artifact.content === null ? (artifact.url ? t('artifact.stored') : t('artifact.empty')) : bytes(new Blob([artifact.content]).size)} · <${Ago} at=${artifact.created_at} /></span></span>
