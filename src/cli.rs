@@ -1,14 +1,21 @@
 //! The command line.
 
+pub mod audit;
+pub mod completions;
 mod database;
 pub mod demo;
+mod desk;
 pub mod doctor;
+pub mod exit;
 pub mod key;
 pub mod migrate;
 pub mod output;
 mod outside;
+pub mod queue;
 pub mod serve;
+pub mod stats;
 pub mod task;
+mod when;
 pub mod worker;
 
 use std::process::ExitCode;
@@ -32,18 +39,26 @@ struct Cli {
 enum Command {
     /// Run the service, with a private Postgres unless `DATABASE_URL` names another.
     Serve(Box<serve::Args>),
-    /// Run a worker: pull tasks and run a program on each.
+    /// Run a worker: pull tasks and run a program on each. Or look after all workers.
     Worker(Box<worker::Args>),
+    /// Submit, list, watch, cancel and explain tasks.
+    Task(task::Args),
+    /// List, pause and resume queues.
+    Queue(queue::Args),
+    /// Read the audit trail, and verify it.
+    Audit(audit::Args),
+    /// Show the counts of tasks, leases, workers and queues.
+    Stats(stats::Args),
+    /// Create, list and revoke API keys.
+    Key(key::Args),
     /// Install or upgrade the schema.
     Migrate(migrate::Args),
     /// Examine the database and say what to do.
     Doctor(doctor::Args),
-    /// Submit, list, watch, cancel and explain tasks.
-    Task(task::Args),
-    /// Create, list and revoke API keys.
-    Key(key::Args),
     /// Show the whole cycle on real texts, in under a minute.
     Demo(demo::Args),
+    /// Print the completions of these commands for a shell.
+    Completions(completions::Args),
 }
 
 /// The whole command line, for the reference that is generated from it.
@@ -81,6 +96,10 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Migrate(args) => migrate::run(&args).await,
             Command::Doctor(args) => doctor::run(&args).await,
             Command::Task(args) => task::run(args).await,
+            Command::Queue(args) => queue::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
+            Command::Stats(args) => stats::run(&args).await,
+            Command::Completions(args) => completions::run(&args),
             Command::Key(args) => key::run(&args).await,
             Command::Demo(args) => demo::run(args).await,
         }

@@ -180,6 +180,29 @@ impl Client {
         .await
     }
 
+    /// A page of a list, `GET /api/runtime{path}`, and the cursor of the next one.
+    pub async fn page(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<(Vec<Value>, Option<String>), Failure> {
+        let url = format!("{}/api/runtime{path}", self.root);
+        let response = sent(self.http.get(url).timeout(limit)).await?;
+        let next = response.headers().get("x-next-cursor");
+        let next = next.and_then(|next| next.to_str().ok()).map(str::to_owned);
+        Ok((read(response).await?, next))
+    }
+
+    /// `DELETE /api/runtime{path}`.
+    pub async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<T, Failure> {
+        let url = format!("{}/api/runtime{path}", self.root);
+        answer(self.http.delete(url).timeout(limit)).await
+    }
+
     /// Whether `GET {path}` (from the root) answers 2xx, e.g. `/readyz`.
     pub async fn is_ready(&self, path: &str, limit: Duration) -> bool {
         let request = self.http.get(format!("{}{path}", self.root)).timeout(limit);
@@ -197,13 +220,20 @@ pub fn segment(text: &str) -> String {
 }
 
 async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Failure> {
-    let mut response = request.send().await.map_err(|error| {
+    read(sent(request).await?).await
+}
+
+async fn sent(request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
+    request.send().await.map_err(|error| {
         if error.is_connect() {
             Failure::Unreachable(error)
         } else {
             Failure::Lost(error)
         }
-    })?;
+    })
+}
+
+async fn read<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, Failure> {
     let status = response.status();
     let retry_after = retry_after(response.headers());
     let mut body = Vec::new();
@@ -225,9 +255,8 @@ async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result
 fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> Failure {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = match &json["error"] {
-        Value::String(text) => text.chars().take(MAX_MESSAGE).collect(),
         Value::Null => format!("HTTP {status} without an explanation"),
-        fields => field_errors(fields),
+        error => refusal_text(error),
     };
     let code = json["code"].as_str().map(str::to_owned);
     Failure::Refused {
@@ -235,6 +264,15 @@ fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> Failure {
         code,
         message,
         retry_after,
+    }
+}
+
+/// What the `error` member of an answer says, as one line.
+#[must_use]
+pub fn refusal_text(error: &Value) -> String {
+    match error {
+        Value::String(text) => text.chars().take(MAX_MESSAGE).collect(),
+        fields => field_errors(fields),
     }
 }
 

@@ -47,6 +47,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Arguments of `bloom demo`.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  bloom demo\n  bloom demo --server http://127.0.0.1:5000")]
 pub struct Args {
     /// Where the demo keeps its service's data and log.
     #[arg(default_value = "bloom-demo")]

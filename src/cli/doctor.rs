@@ -12,6 +12,9 @@ use crate::db::install::Bundle;
 /// Look the database and the object storage over, and say what weakens the promises. Changes
 /// nothing; in object storage it writes one small object and deletes it again.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  bloom doctor\n  bloom doctor --json | jq '.[] | select(.level != \"ok\")'"
+)]
 pub struct Args {
     /// Which database.
     #[command(flatten)]

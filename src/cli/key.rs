@@ -10,7 +10,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::database::Database;
+use super::desk::complain;
 use super::output::Out;
+use super::{exit, when};
 use crate::config::DatabaseArgs;
 use crate::db::calls::key::{Key, NewKey, key_create, key_list, key_revoke};
 use crate::db::{self, Db};
@@ -36,6 +38,9 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a key. It is shown once and stored as a digest.
+    #[command(after_help = "Examples:
+  bloom key create --name shop --scope producer > shop.key
+  bloom key create --name mine-1 --scope worker --days 90 --json | jq -r .key")]
     Create {
         /// Which database.
         #[command(flatten)]
@@ -54,6 +59,9 @@ enum Command {
         json: bool,
     },
     /// List the keys.
+    #[command(
+        after_help = "Examples:\n  bloom key list\n  bloom key list --json | jq -r '.[].name'"
+    )]
     List {
         /// Which database.
         #[command(flatten)]
@@ -63,6 +71,7 @@ enum Command {
         json: bool,
     },
     /// End a key. Services notice within two seconds.
+    #[command(after_help = "Examples:\n  bloom key revoke 01a2096c-99ef-7b58-b821-ea3b259302ac")]
     Revoke {
         /// Which database.
         #[command(flatten)]
@@ -108,7 +117,16 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let done = work(&args.command, &database).await;
     database.close().await;
-    done.map(|()| ExitCode::SUCCESS)
+    let Err(error) = done else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    match error.downcast_ref::<crate::error::Error>() {
+        Some(refused) => {
+            complain(&refused.to_string())?;
+            Ok(ExitCode::from(exit::of_error(refused)))
+        }
+        None => Err(error),
+    }
 }
 
 async fn work(command: &Command, database: &Database) -> anyhow::Result<()> {
@@ -198,17 +216,18 @@ fn list(keys: &[Key], as_json: bool) -> anyhow::Result<()> {
     }
     let rows = keys.iter().map(|key| {
         let state = match (key.revoked_at, key.expires_at) {
-            (Some(_), _) => "revoked",
-            (None, Some(_)) => "valid, expires",
-            (None, None) => "valid",
+            (Some(at), _) => format!("revoked {}", when::local(at)),
+            (None, Some(at)) => format!("until {}", when::local(at)),
+            (None, None) => "valid".to_owned(),
         };
         [
             key.id.to_string(),
             key.name.clone(),
             format!("{}…", key.prefix),
             key.scopes.join(" "),
-            state.to_owned(),
+            when::local(key.created_at),
+            state,
         ]
     });
-    Ok(out.table(["id", "name", "key", "scopes", "state"], rows)?)
+    Ok(out.table(["id", "name", "key", "scopes", "created", "state"], rows)?)
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 pub struct Out {
     sink: Box<dyn Write + Send>,
     terminal: bool,
+    closed: bool,
 }
 
 impl Out {
@@ -19,6 +20,7 @@ impl Out {
         Self {
             sink: Box::new(io::stdout()),
             terminal: io::stdout().is_terminal(),
+            closed: false,
         }
     }
 
@@ -28,6 +30,7 @@ impl Out {
         Self {
             sink: Box::new(io::stderr()),
             terminal: io::stderr().is_terminal(),
+            closed: false,
         }
     }
 
@@ -37,6 +40,7 @@ impl Out {
         Self {
             sink,
             terminal: false,
+            closed: false,
         }
     }
 
@@ -66,9 +70,10 @@ impl Out {
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> io::Result<()> {
         let mut table = Table::new();
-        table
-            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
-            .set_header(head);
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        if head.iter().any(|title| !title.is_empty()) {
+            table.set_header(head);
+        }
         table.add_rows(
             rows.into_iter()
                 .map(|row| row.map(|cell| clean(&cell, false))),
@@ -88,9 +93,19 @@ impl Out {
         self.write(format!("{}{end}", clean(text, true)).as_bytes())
     }
 
+    /// Whether nobody reads any more. What only shows something may end then; what changes something
+    /// goes on.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.sink.write_all(bytes).and_then(|()| self.sink.flush()) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
             result => result,
         }
     }

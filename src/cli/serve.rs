@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Arguments of `bloom serve`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bloom serve
+  DATABASE_URL=postgresql://bloom@db/queue RUNTIME_API_KEY=… bloom serve --listen 0.0.0.0:5000")]
 pub struct Args {
     #[command(flatten)]
     listen: ListenArgs,

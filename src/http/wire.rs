@@ -14,7 +14,7 @@ use crate::db::calls::queue::Queue as QueueRow;
 use crate::db::calls::task::{Attempt, Task as TaskRow, TaskResult};
 use crate::db::calls::worker::Worker as WorkerRow;
 
-pub use event::{audit, cause, event_id, event_position, position_id, task_event};
+pub use event::{action, audit, cause, event_id, event_position, position_id, task_event};
 
 /// The members of a policy that come first, in order. Postgres keeps an order of its own.
 const POLICY: [&str; 2] = ["timeout_sec", "budget"];

@@ -13,6 +13,7 @@ mod canaries;
 mod claude_cli;
 mod claude_fake;
 mod claude_kit;
+mod cli;
 mod config;
 mod contract_agent;
 mod contract_changed;

@@ -1,6 +1,7 @@
 //! The generated pages under `docs/reference/`: each must be what the tree would generate now.
 //! `make bless` (`BLOOM_BLESS=1`) writes them anew.
 
+mod cli;
 mod configuration;
 mod errors;
 mod metrics;
@@ -64,6 +65,11 @@ fn the_list_of_errors_is_what_the_code_raises() {
 #[test]
 fn the_configuration_reference_is_what_the_program_takes() {
     check("configuration.md", &configuration::render());
+}
+
+#[test]
+fn the_command_line_reference_is_what_the_program_prints() {
+    check("cli.md", &cli::render());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{CALL_LIMIT, Job};
+use crate::cli::desk::text;
 use crate::cli::output::{Out, brief, span};
-use crate::cli::task::text;
 use crate::client::{Client, Failure};
 
 /// Submitted, leased, running, completed.

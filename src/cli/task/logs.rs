@@ -6,7 +6,8 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Desk, Trouble};
+use crate::cli::desk::{Desk, Trouble};
+use crate::cli::exit;
 
 /// How long the service may hold a request.
 const WAIT_SECONDS: u64 = 25;
@@ -19,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Prints the log, and with `follow` what is added to it until the task is over. A follower goes on
 /// where it was when the service comes back.
-pub(super) async fn run(desk: &mut Desk, id: Uuid, follow: bool) -> Result<(), Trouble> {
+pub(super) async fn run(desk: &mut Desk, id: Uuid, follow: bool) -> Result<u8, Trouble> {
     let mut after = String::new();
     let mut away_since = None;
     loop {
@@ -46,8 +47,9 @@ pub(super) async fn run(desk: &mut Desk, id: Uuid, follow: bool) -> Result<(), T
         if let Some(next) = page["next_cursor"].as_str() {
             next.clone_into(&mut after);
         }
-        if page["end"] == true || (!follow && chunks.is_empty()) {
-            return Ok(());
+        let is_over = page["end"] == true || (!follow && chunks.is_empty());
+        if is_over || desk.out.is_closed() {
+            return Ok(exit::DONE);
         }
     }
 }

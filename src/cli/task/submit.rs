@@ -1,42 +1,50 @@
 //! `bloom task submit`: one task from the command line, or one per line of a file.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
-use futures_util::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::{CALL_LIMIT, Desk, REFUSED, Trouble, exit_code, text};
-use crate::cli::output::{Out, clean};
+use crate::cli::desk::{CALL_LIMIT, Desk, Trouble, text};
+use crate::cli::exit;
+use crate::cli::output::clean;
 use crate::client::{Client, Failure};
 
 /// The longest prompt or line that is read, in bytes.
-const MAX_INPUT: u64 = 16 << 20;
-/// How many requests are under way at once.
-const IN_FLIGHT: usize = 8;
+pub(super) const MAX_INPUT: u64 = 16 << 20;
 /// How often a request is tried.
 const TRIES: u32 = 5;
 /// The first pause between two tries; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How many refused lines of a file are told one by one.
-const MAX_COMPLAINTS: usize = 20;
 
 /// What to submit.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("input").required(true).args(["prompt", "file"]))]
+#[command(after_help = "Examples:
+  bloom task submit --agent painter 'Count the red boxes.'
+  bloom task submit --context shop/8 --priority 0 - < prompt.txt
+  bloom task watch $(bloom task submit 'Count the red boxes.')
+  bloom task submit --file prompts.jsonl --queue reports | bloom task watch -
+
+A file has one JSON object (the fields of POST /llm-tasks, at least prompt) or JSON string a line.
+What is not JSON is found before anything is sent, and then nothing is. Lines that the service
+refuses are named, and the others are submitted. Each line has an idempotency key made of what it
+says: the same command run again, after an interruption or with lines mended or added, submits only
+what is not there yet. To submit the same file once more, name a new --idempotency-key.")]
 pub struct Submit {
     /// The prompt, or `-` to read it from stdin (arguments are visible in `ps`).
     pub prompt: Option<String>,
-    /// A file with one JSON object per line (the fields of a submission, at least `prompt`), or one
-    /// JSON string per line. What a line leaves out comes from the options.
+    /// A file with one task a line, or `-` for stdin. What a line leaves out comes from the options.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Name lines that are not JSON and submit the others.
+    #[arg(long, requires = "file")]
+    pub skip_malformed: bool,
     /// The conversation or project that the task belongs to.
     #[arg(long, default_value = "cli")]
     pub context: String,
@@ -54,7 +62,7 @@ pub struct Submit {
     pub requires: Vec<String>,
     /// Not before this time: epoch milliseconds, or from now: `+90s`, `+10m`, `+2h`, `+1d`.
     #[arg(long, value_name = "TIME", value_parser = run_at)]
-    pub run_at: Option<u64>,
+    pub run_at: Option<RunAt>,
     /// Submitting twice with the same key gives the same task (with --file: KEY-LINE).
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -69,10 +77,23 @@ pub struct Submit {
     pub format: Option<String>,
 }
 
-fn run_at(text: &str) -> Result<u64, String> {
+/// A moment, and whether it was counted from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunAt {
+    /// Epoch milliseconds.
+    pub ms: u64,
+    /// Whether it would be another one a moment later.
+    pub is_relative: bool,
+}
+
+fn run_at(text: &str) -> Result<RunAt, String> {
     let wrong = || "epoch milliseconds, or +N with s, m, h or d".to_owned();
     let Some(relative) = text.strip_prefix('+') else {
-        return text.parse().map_err(|_| wrong());
+        let ms = text.parse().map_err(|_| wrong())?;
+        return Ok(RunAt {
+            ms,
+            is_relative: false,
+        });
     };
     let unit_at = relative
         .find(|c: char| !c.is_ascii_digit())
@@ -94,27 +115,36 @@ fn run_at(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|n| n.checked_mul(factor))
         .ok_or_else(wrong)?;
-    u64::try_from(now)
+    let ms = u64::try_from(now)
         .ok()
         .and_then(|now| now.checked_add(later))
-        .ok_or_else(wrong)
+        .ok_or_else(wrong)?;
+    Ok(RunAt {
+        ms,
+        is_relative: true,
+    })
 }
 
 pub(super) async fn run(desk: &mut Desk, submit: Submit) -> Result<u8, Trouble> {
-    if let Some(path) = &submit.file {
-        let bodies = read_file(path, &submit)?;
-        return many(desk, bodies).await;
+    if submit.file.is_some() {
+        return super::file::run(desk, &submit).await;
     }
     let mut body = submit.fields();
-    body.insert("prompt".to_owned(), json!(submit.prompt_text()?));
-    body.insert("idempotency_key".to_owned(), json!(submit.key(None)));
+    let prompt = submit.prompt_text().map_err(Trouble::Usage)?;
+    let key = submit
+        .idempotency_key
+        .clone()
+        // Of our own, so that asking again after a lost answer cannot submit twice.
+        .unwrap_or_else(|| format!("cli-{}", Uuid::new_v4()));
+    body.insert("prompt".to_owned(), json!(prompt));
+    body.insert("idempotency_key".to_owned(), json!(key));
     let task = send(&desk.client, &Value::Object(body)).await?;
     if desk.json {
         desk.out.json(&task)?;
     } else {
         desk.out.line(clean(&text(&task, "id"), false))?;
     }
-    Ok(0)
+    Ok(exit::DONE)
 }
 
 impl Submit {
@@ -133,17 +163,8 @@ impl Submit {
         Ok(text)
     }
 
-    /// The key of the submission, or of its line: one of our own if none was given, so that asking
-    /// again after a lost answer cannot submit twice.
-    fn key(&self, line: Option<usize>) -> String {
-        match (&self.idempotency_key, line) {
-            (Some(key), None) => key.clone(),
-            (Some(key), Some(line)) => format!("{key}-{line}"),
-            (None, _) => format!("cli-{}", Uuid::new_v4()),
-        }
-    }
-
-    fn fields(&self) -> Map<String, Value> {
+    /// What the options say of every task.
+    pub(super) fn fields(&self) -> Map<String, Value> {
         let mut fields = Map::new();
         let mut set = |name: &str, value: Value| {
             if !value.is_null() {
@@ -154,7 +175,7 @@ impl Submit {
         set("agent_slug", json!(self.agent));
         set("priority", json!(self.priority));
         set("queue", json!(self.queue));
-        set("run_at", json!(self.run_at));
+        set("run_at", json!(self.run_at.map(|at| at.ms)));
         set("max_attempts", json!(self.max_attempts));
         set("desired_format", json!(self.format));
         set(
@@ -169,88 +190,6 @@ impl Submit {
         }
         fields
     }
-}
-
-/// The submissions in a file, each with its line number.
-fn read_file(path: &PathBuf, submit: &Submit) -> anyhow::Result<Vec<(usize, Value)>> {
-    let file =
-        std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut reader = BufReader::new(file);
-    let mut bodies = Vec::new();
-    for number in 1.. {
-        let mut line = String::new();
-        let read = reader.by_ref().take(MAX_INPUT + 1).read_line(&mut line);
-        let read = read.with_context(|| format!("line {number}"))?;
-        if read == 0 {
-            break;
-        }
-        if read as u64 > MAX_INPUT {
-            bail!("line {number} is longer than {MAX_INPUT} bytes");
-        }
-        if line.trim().is_empty() {
-            continue;
-        }
-        bodies.push((number, parse(&line, number, submit)?));
-    }
-    Ok(bodies)
-}
-
-fn parse(line: &str, number: usize, submit: &Submit) -> anyhow::Result<Value> {
-    let mut body = submit.fields();
-    body.insert(
-        "idempotency_key".to_owned(),
-        json!(submit.key(Some(number))),
-    );
-    match serde_json::from_str(line).with_context(|| format!("line {number} is not JSON"))? {
-        Value::String(prompt) => {
-            body.insert("prompt".to_owned(), Value::String(prompt));
-        }
-        Value::Object(own) => body.extend(own),
-        _ => return Err(anyhow!("line {number} is neither an object nor a string")),
-    }
-    Ok(Value::Object(body))
-}
-
-async fn many(desk: &mut Desk, bodies: Vec<(usize, Value)>) -> Result<u8, Trouble> {
-    let bar = ProgressBar::new(bodies.len() as u64).with_style(bar_style());
-    let client = desk.client.clone();
-    let mut answers = stream::iter(bodies)
-        .map(|(line, body)| {
-            let client = client.clone();
-            async move { (line, send(&client, &body).await) }
-        })
-        .buffered(IN_FLIGHT);
-    let (mut complaints, mut refused, mut code) = (Out::stderr(), 0_usize, 0);
-    while let Some((line, answer)) = answers.next().await {
-        bar.inc(1);
-        match answer {
-            Ok(task) if desk.json => bar.suspend(|| desk.out.line(&task))?,
-            Ok(task) => bar.suspend(|| desk.out.line(clean(&text(&task, "id"), false)))?,
-            Err(failure) => {
-                refused += 1;
-                code = exit_code(&failure).max(code);
-                if refused <= MAX_COMPLAINTS {
-                    let what = clean(&failure.to_string(), false);
-                    bar.suspend(|| complaints.line(format_args!("line {line}: {what}")))?;
-                }
-                if code != REFUSED {
-                    // Nobody is there: the other lines would only wait for the same.
-                    break;
-                }
-            }
-        }
-    }
-    bar.finish_and_clear();
-    if refused > 0 {
-        complaints.line(format_args!("{refused} not submitted"))?;
-    }
-    Ok(code)
-}
-
-/// A bar with counts, shown only on a terminal.
-pub(in crate::cli) fn bar_style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// Submits one; tries again where that can help, which the idempotency key makes safe.
@@ -274,8 +213,10 @@ mod tests {
 
     #[test]
     fn run_at_takes_moments_and_spans() {
-        assert_eq!(run_at("1700000000000"), Ok(1_700_000_000_000));
-        assert!(run_at("+2h").unwrap() > run_at("+90s").unwrap());
+        let moment = run_at("1700000000000").unwrap();
+        assert_eq!((moment.ms, moment.is_relative), (1_700_000_000_000, false));
+        let (later, sooner) = (run_at("+2h").unwrap(), run_at("+90s").unwrap());
+        assert!(later.ms > sooner.ms && later.is_relative);
         for bad in [
             "",
             "+",

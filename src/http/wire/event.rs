@@ -87,7 +87,8 @@ const ACTIONS: [(&str, &str); 16] = [
 ];
 
 /// The contract's name of an action.
-fn action(cause: &str) -> &str {
+#[must_use]
+pub fn action(cause: &str) -> &str {
     let known = ACTIONS.iter().find(|(name, _)| *name == cause);
     known.map_or(cause, |(_, action)| action)
 }

@@ -15,7 +15,7 @@ pub fn render() -> String {
          its command lines:\n\n\
          | variable | read by | meaning |\n|---|---|---|\n\
          | `RUNTIME_API_KEY` | `serve` | the key with all rights |\n\
-         | `BLOOM_API_KEY`, else `RUNTIME_API_KEY` | `worker`, `task`, `demo --server` | the key to show to the service |\n\
+         | `BLOOM_API_KEY`, else `RUNTIME_API_KEY` | `worker`, `task`, `queue`, `audit`, `stats`, `demo --server` | the key to show to the service |\n\
          | `TMPDIR` | `worker` | where working directories are made, unless `--work-dir` says |\n",
     );
     let global = |arg: &&Arg| arg.is_global_set();
@@ -24,12 +24,16 @@ pub fn render() -> String {
     table(&mut text, &logging);
     for sub in command
         .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
+        .filter(|sub| !ELSEWHERE.contains(&sub.get_name()))
     {
         section(&mut text, sub, "bloom", &logging);
     }
+    text.push_str("\nEverything else: [command line](cli.md).\n");
     text
 }
+
+/// What is for people at a terminal: see the reference of the command line.
+const ELSEWHERE: [&str; 6] = ["help", "task", "queue", "audit", "stats", "completions"];
 
 fn section(text: &mut String, command: &Command, parent: &str, known: &[&Arg]) {
     let name = format!("{parent} {}", command.get_name());
@@ -47,10 +51,9 @@ fn section(text: &mut String, command: &Command, parent: &str, known: &[&Arg]) {
     }
     let mut known: Vec<&Arg> = known.to_vec();
     known.extend(own.iter().filter(|arg| arg.is_global_set()));
-    for sub in command
-        .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
-    {
+    // What `bloom worker` has beside the worker itself is for people, too.
+    let is_shown = |sub: &&Command| sub.get_name() != "help" && command.get_name() != "worker";
+    for sub in command.get_subcommands().filter(is_shown) {
         section(text, sub, &name, &known);
     }
 }

@@ -21,6 +21,9 @@ pub fn bloom() -> Command {
         "RUNTIME_API_KEY_FILE",
         "BLOOM_LISTEN",
         "BLOOM_DATA_DIR",
+        "BLOOM_SERVER",
+        "BLOOM_API_KEY",
+        "NO_COLOR",
     ] {
         command.env_remove(name);
     }
