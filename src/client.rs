@@ -3,6 +3,8 @@
 //! Its point is the three kinds of failure: refused (the service said no), never sent, and *lost*
 //! (sent, but the answer did not arrive: it may or may not have happened).
 
+pub mod stream;
+
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

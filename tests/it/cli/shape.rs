@@ -62,17 +62,14 @@ async fn completions_complete_in_bash_and_exist_for_zsh_and_fish() {
     let bash = format!(
         "{}\nCOMP_WORDS=(bloom task re); COMP_CWORD=2; _bloom bloom re task\n\
          echo \"${{COMPREPLY[@]}}\"\n\
-         COMP_WORDS=(bloom audit tail --entity-t); COMP_CWORD=3; _bloom bloom --entity-t tail\n\
+         COMP_WORDS=(bloom audit tail --fo); COMP_CWORD=3; _bloom bloom --fo tail\n\
          echo \"${{COMPREPLY[@]}}\"",
         script("bash").await
     );
     let mut shell = Command::new("bash");
     shell.args(["--norc", "-s"]);
     let completed = run(shell, &bash).await.ends(0);
-    assert_eq!(
-        completed.out, "result requeue\n--entity-type\n",
-        "{completed:?}"
-    );
+    assert_eq!(completed.out, "result requeue\n--follow\n", "{completed:?}");
     assert!(script("zsh").await.starts_with("#compdef bloom"));
     assert!(script("fish").await.contains("complete -c bloom"));
 }

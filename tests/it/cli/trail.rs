@@ -1,9 +1,12 @@
 //! `bloom audit`.
 
-use serde_json::json;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
-use super::ask;
-use crate::runtime::{Runtime, task};
+use serde_json::{Value, json};
+
+use super::{ask, command};
+use crate::runtime::{KEY, Runtime, task};
 
 #[tokio::test]
 async fn the_tail_shows_the_last_rows_oldest_first_and_narrows_them() {
@@ -48,6 +51,59 @@ async fn the_tail_shows_the_last_rows_oldest_first_and_narrows_them() {
         0
     );
     assert_eq!(count(&["--actor", "nobody"]).await, 0);
+}
+
+#[tokio::test]
+async fn following_shows_each_row_once_and_in_the_form_of_the_list() {
+    let runtime = Runtime::start().await;
+    let api = &runtime.api;
+    api.register("w", 5).await;
+    let before = api.submit(task("before")).await;
+    let args = [
+        "audit",
+        "tail",
+        "--follow",
+        "--json",
+        "--entity-type",
+        "llm_task",
+    ];
+    let mut child = command(&api.base, Some(KEY), &args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        while let Some(Ok(line)) = out.next() {
+            if tell
+                .send(serde_json::from_str::<Value>(&line).unwrap())
+                .is_err()
+            {
+                break;
+            }
+        }
+    });
+    let mut row = async || {
+        let row = tokio::time::timeout(crate::runtime::DEADLINE, told.recv());
+        row.await.expect("in time").expect("a row")
+    };
+    assert_eq!(row().await["entity_id"], *before);
+    let after = api.submit(task("after")).await;
+    api.lease(&after).await;
+    api.complete(&after, json!({ "status": "success" })).await;
+    for action in ["task_created", "task_completed"] {
+        let row = row().await;
+        assert_eq!(
+            (&row["action"], &row["entity_id"]),
+            (&json!(action), &json!(after))
+        );
+        let list = api
+            .get(&format!("/audit?entity_id={after}&action={action}"))
+            .await;
+        assert_eq!(row, list.items()[0], "as the list has it");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]
