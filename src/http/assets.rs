@@ -55,9 +55,9 @@ pub struct Asset {
 impl Asset {
     fn new(name: &str, bytes: Vec<u8>) -> Option<Self> {
         let kind = kind(name)?;
-        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         // Writing into memory does not fail; were it to, the file would go out as it is.
-        let packed = packer.write_all(&bytes).and_then(|()| packer.finish());
+        let packed = encoder.write_all(&bytes).and_then(|()| encoder.finish());
         Some(Self {
             kind,
             tag: digest([bytes.as_slice()]),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Webhooks;
+use super::signature::hex;
 use crate::db::calls::VerbOptions;
 use crate::db::calls::audit::audit_note;
 use crate::db::calls::webhook::{
@@ -144,8 +145,7 @@ fn place(id: Uuid) -> String {
 fn new_secret() -> SecretString {
     let mut bytes = zeroize::Zeroizing::new([0; SECRET]);
     OsRng.fill_bytes(bytes.as_mut());
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    SecretString::from(format!("whsec_{digits}"))
+    SecretString::from(format!("whsec_{}", hex(bytes.as_ref())))
 }
 
 /// For the one answer that shows it.

@@ -13,12 +13,19 @@ pub fn sign(secret: &SecretString, seconds: u64, body: &[u8]) -> String {
     context.update(b".");
     context.update(body);
     let tag = context.sign();
-    let digits: String = tag
-        .as_ref()
+    format!("t={seconds},v1={}", hex(tag.as_ref()))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("t={seconds},v1={digits}")
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _written = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]

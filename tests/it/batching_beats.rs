@@ -73,9 +73,9 @@ async fn a_heartbeat_whose_answer_is_lost_may_be_repeated() {
     let client = runtime.db().connect().await;
     let holder = runtime.db().connect().await;
     let held = leases[0]["task"]["id"].as_str().unwrap();
-    let hold =
+    let lock =
         format!("begin; select from bloom_private.lease where task_id = '{held}' for update");
-    run(&holder, &hold).await;
+    run(&holder, &lock).await;
     let beating = tokio::spawn({
         let (api, calls) = (api.clone(), leases.iter().map(heartbeat).collect());
         async move { at_once(&api, calls).await }

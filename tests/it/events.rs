@@ -60,9 +60,9 @@ async fn a_task_is_followed_from_its_beginning_to_its_end() {
     assert_eq!(rest.next().await.kind, "running");
     assert_eq!(rest.next().await.kind, "completed");
     // The list is still there for who asks for JSON.
-    let list = api.get(&path).await;
-    assert_eq!(list.items().len(), 4);
-    assert_eq!(list.items()[3]["id"], last.id.as_str());
+    let listed = api.get(&path).await;
+    assert_eq!(listed.items().len(), 4);
+    assert_eq!(listed.items()[3]["id"], last.id.as_str());
     // A requeued task goes on in the same stream.
     let other = api.submit(task("c")).await;
     let path = format!("/llm-tasks/{other}");
@@ -166,13 +166,11 @@ async fn a_stream_ends_after_a_while_and_goes_on_with_its_cursor() {
     let id = api.submit(task("c")).await;
     let mut cursor = None;
     let told = loop {
-        match stream.piece().await {
-            Some(told) => break told,
-            None => {
-                cursor = stream.cursor.clone().or(cursor);
-                stream = Stream::open(api, "/events", cursor.as_deref()).await;
-            }
+        if let Some(told) = stream.piece().await {
+            break told;
         }
+        cursor = stream.cursor.clone().or(cursor);
+        stream = Stream::open(api, "/events", cursor.as_deref()).await;
     };
     assert_eq!(told.data["task_id"], id.as_str());
 }

@@ -44,10 +44,18 @@ async fn bustle(api: &Api) {
     api.pull("mac-2", 0).await;
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whether to write the pictures is said by make screenshots"
+)]
+fn keeps_pictures() -> bool {
+    std::env::var("BLOOM_SCREENSHOTS").is_ok_and(|value| value == "1")
+}
+
 #[tokio::test]
 async fn every_page_has_its_picture() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/screenshots"));
-    let keeps = std::env::var("BLOOM_SCREENSHOTS").is_ok_and(|value| value == "1");
+    let keeps = keeps_pictures();
     let fake = FakeMembridge::start().await;
     let runtime = service().await;
     let (_, running) = super::pages::furnish(&runtime.api, &fake).await;
