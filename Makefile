@@ -7,8 +7,7 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-pg18 bench bench-build bench-smoke bench-peers bench-summary \
-	screenshots bless chaos chaos-smoke fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos bless fmt lint doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +38,7 @@ test-pg18: ## run the tests of the queue's SQL on PostgreSQL 18
 
 BENCH = $${CARGO_TARGET_DIR:-target}/release/bloom-bench --bloom $(BLOOM) --commit "$$(git rev-parse --short HEAD)"
 
-bench-build: build
+bench-build: build ## build what measures
 	@cargo build --release --locked --bin bloom-bench
 
 bench: bench-build ## measure the service (scenarios: make bench ARGS='cycle-64 wake-1000'; list: ARGS=--list)

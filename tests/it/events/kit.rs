@@ -1,5 +1,7 @@
 //! A client of event streams, as a browser's would read them.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -16,6 +18,8 @@ pub struct Told {
 /// An open stream.
 pub struct Stream {
     response: reqwest::Response,
+    /// Whole blocks that were not read yet, and the beginning of the next.
+    blocks: VecDeque<String>,
     text: String,
     /// The last id, of events and of blocks without one.
     pub cursor: Option<String>,
@@ -42,17 +46,18 @@ impl Stream {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut stream = Self {
             response,
+            blocks: VecDeque::new(),
             text: String::new(),
             cursor: after.map(str::to_owned),
             comments: Vec::new(),
         };
         // Its beginning says where it is, so that what happens from now on is seen.
-        while !stream.text.contains("\n\n") {
-            stream.more().await;
+        while stream.blocks.is_empty() {
+            assert!(stream.more().await, "the stream ended");
         }
-        while let Some(block) = stream.block() {
-            if let Some(told) = stream.read(&block) {
-                stream.text = format!("{}\n\n{}", render(&told), stream.text);
+        while let Some(block) = stream.blocks.pop_front() {
+            if stream.read(&block).is_some() {
+                stream.blocks.push_front(block);
                 break;
             }
         }
@@ -86,18 +91,26 @@ impl Stream {
 
     /// What comes next: an event, or `None` for the end, or for a block without an event.
     pub async fn piece(&mut self) -> Option<Told> {
-        loop {
-            if let Some(block) = self.block() {
-                return self.read(&block);
-            }
+        while self.blocks.is_empty() {
             if !self.more().await {
                 return None;
             }
         }
+        let block = self.blocks.pop_front()?;
+        self.read(&block)
+    }
+
+    /// A block without an event, which must come next.
+    pub async fn quiet(&mut self) {
+        while self.blocks.is_empty() {
+            assert!(self.more().await, "the stream ended");
+        }
+        let block = self.blocks.pop_front().expect("a block");
+        assert!(self.read(&block).is_none(), "an event: {block}");
     }
 
     async fn is_over(&mut self) -> bool {
-        self.text.is_empty() && !self.more().await
+        self.blocks.is_empty() && !self.more().await
     }
 
     /// Whether something came.
@@ -106,18 +119,17 @@ impl Stream {
         match chunk.expect("something comes in time") {
             Ok(Some(chunk)) => {
                 self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+                if let Some(end) = self.text.rfind("\n\n") {
+                    let rest = self.text.split_off(end + 2);
+                    let whole = std::mem::replace(&mut self.text, rest);
+                    let blocks = whole.split("\n\n").filter(|block| !block.is_empty());
+                    self.blocks.extend(blocks.map(str::to_owned));
+                }
                 true
             }
             // A service that was killed breaks its connections.
             Ok(None) | Err(_) => false,
         }
-    }
-
-    fn block(&mut self) -> Option<String> {
-        let (block, rest) = self.text.split_once("\n\n")?;
-        let (block, rest) = (block.to_owned(), rest.to_owned());
-        self.text = rest;
-        Some(block)
     }
 
     fn read(&mut self, block: &str) -> Option<Told> {
@@ -138,10 +150,6 @@ impl Stream {
             data: data?,
         })
     }
-}
-
-fn render(told: &Told) -> String {
-    format!("id: {}\nevent: {}\ndata: {}", told.id, told.kind, told.data)
 }
 
 /// What happened, in order.
