@@ -12,7 +12,9 @@ use crate::db::install::{self, Bundle, Functions, Options, Report, SchemaStatus}
 
 /// Install the queue into the database, or upgrade it. Safe while services are running.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  DATABASE_URL=postgresql://owner@db/queue bloom migrate")]
+#[command(
+    after_help = "Examples:\n  bloom migrate --check\n  DATABASE_URL=postgresql://owner@db/queue bloom migrate"
+)]
 pub struct Args {
     /// Which database.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! What the contract changed on purpose, one test for each promise. (9 belongs to dispatch.)
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper::Method;
@@ -350,7 +351,9 @@ async fn promise_08_unknown_routes_are_404_and_wrong_methods_405_in_json() {
 
 #[tokio::test]
 async fn promise_11_no_answer_repeats_the_host() {
-    let runtime = Runtime::start().await;
+    // Streams of events among the answers end by themselves.
+    let runtime =
+        Runtime::start_with(|options| options.events.lifetime = Duration::from_millis(300)).await;
     let api = &runtime.api;
     api.register("w", 1).await;
     let id = api.submit(task("c")).await;

@@ -63,7 +63,8 @@ async fn verdict(api: &Api, method: &Method, path: &str) -> String {
 
 #[tokio::test]
 async fn every_route_asks_for_the_keys_that_the_list_says() {
-    let runtime = Runtime::start().await;
+    let runtime =
+        Runtime::start_with(|options| options.events.lifetime = Duration::from_millis(300)).await;
     let url = runtime.db().url();
     let mut keys = vec![None, Some(WRONG.to_owned())];
     for scope in ["producer", "worker", "reader", "admin"] {

@@ -62,11 +62,13 @@ pub(super) async fn run(desk: &mut Desk, submit: &Submit) -> Result<u8, Trouble>
     };
     let bar = ProgressBar::new(total as u64).with_style(bar_style());
     let sent = tokio::select! {
-        sent = send_all(desk, submit, &source, &bar, &mut tally) => sent,
+        // First, so that the signal is caught before anything is sent.
+        biased;
         interrupt = tokio::signal::ctrl_c() => {
             interrupt?;
             Err(Trouble::Said(exit::INTERRUPTED))
         }
+        sent = send_all(desk, submit, &source, &bar, &mut tally) => sent,
     };
     bar.finish_and_clear();
     tally.tell(sent.is_err())?;

@@ -43,7 +43,7 @@ pub struct Submit {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Name lines that are not JSON and submit the others.
-    #[arg(long, requires = "file")]
+    #[arg(long, requires = "file", conflicts_with = "prompt")]
     pub skip_malformed: bool,
     /// The conversation or project that the task belongs to.
     #[arg(long, default_value = "cli")]
