@@ -170,7 +170,7 @@ async fn promise_03_an_unreadable_lease_header_is_not_taken_for_none() {
 #[tokio::test]
 async fn promise_03_without_a_lease_id_only_a_live_lease_counts() {
     let runtime = Runtime::start_with(|options| {
-        options.maintenance.grace = std::time::Duration::from_secs(600);
+        options.maintenance.grace = Duration::from_secs(600);
     })
     .await;
     let api = &runtime.api;
