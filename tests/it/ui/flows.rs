@@ -78,6 +78,35 @@ async fn a_running_task_is_cancelled_and_its_program_stopped() {
     browser.sees("h1 .badge", "Running").await;
 }
 
+/// A task that waits while a queue is paused, seen from its page and from the queue's.
+#[tokio::test]
+async fn a_paused_queue_hands_out_nothing_and_its_tasks_say_so() {
+    let runtime = service().await;
+    runtime.api.submit(task("c")).await;
+    let browser = Browser::signed_in(&runtime.api.base).await;
+    browser.go("queues").await;
+    browser.sees("[data-queue=default] .depth", "1").await;
+    browser.click("[data-queue=default] [data-act=pause]").await;
+    browser.sees("[data-queue=default] .badge", "Paused").await;
+    let _worker = Worker::start(&runtime.api.base, "eager-1", "cat");
+    let id = runtime.api.submit(task("d")).await;
+    browser.go(&format!("tasks/{id}")).await;
+    browser
+        .sees("[data-why=queue_paused]", "The queue is paused")
+        .await;
+    browser.click("[data-act=priority]").await;
+    browser.type_into("dialog input", "0").await;
+    browser.confirm().await;
+    browser.sees(".toast", "The priority is changed").await;
+    assert_eq!(runtime.api.task(&id).await["priority"], 0);
+    browser.go("queues").await;
+    browser
+        .click("[data-queue=default] [data-act=resume]")
+        .await;
+    browser.sees("[data-queue=default] .badge", "Open").await;
+    runtime.api.until_status(&id, "completed").await;
+}
+
 #[tokio::test]
 async fn a_waiting_task_names_the_worker_that_it_would_go_to() {
     let runtime = service().await;
