@@ -15,7 +15,7 @@ pub fn render() -> String {
          - **Process** metrics are each process's own: `sum` over processes.\n\
          - The label `queue` has the names of the first 200 queues; further ones share `other`. `route`\n  \
            is the template of a route, never a path.\n\n\
-         Dashboard, alert rules and what to do about each alert: [operations](../operations.md).\n\n\
+         How to run the service day by day: [operations](../operations.md).\n\n\
          | metric | kind | of | labels | meaning |\n|---|---|---|---|---|\n",
     );
     for metric in ALL {
