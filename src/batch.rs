@@ -22,12 +22,14 @@ mod queue;
 pub mod submit;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::db::sqlstate::is_undone;
 use crate::error::{Error, Result};
@@ -176,18 +178,41 @@ impl<R: Route> Shared<R> {
         if state.out < self.options.flights {
             state.out += 1;
             drop(state);
-            let seat = Seat {
-                shared: Arc::clone(self),
-                is_given_back: false,
-            };
-            self.shutdown
-                .spawn(async move { seat.fly_until_empty().await });
+            self.shutdown.spawn(Arc::clone(self).fly_until_empty());
         }
         Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of the flights that may be out. The callers of one that breaks off hear that its outcome
+    /// is unknown, and the others travel on.
+    async fn fly_until_empty(self: Arc<Self>) {
+        while let Some(entries) = self.next() {
+            let flight = AssertUnwindSafe(self.fly(entries)).catch_unwind();
+            if flight.await.is_err() {
+                error!("a batch broke off");
+            }
+        }
+    }
+
+    /// Who travels next. Nobody: then the flight is over under the same lock, so that a call that
+    /// enters now starts one of its own.
+    fn next(&self) -> Option<Vec<Passenger<R>>> {
+        let Options {
+            max_calls,
+            max_bytes,
+            ..
+        } = self.options;
+        let mut state = self.lock();
+        let entries = state.queue.take(max_calls, max_bytes);
+        if entries.is_empty() {
+            state.out -= 1;
+            return None;
+        }
+        Some(entries)
     }
 
     /// Makes the calls and answers each.
@@ -251,54 +276,6 @@ impl<R: Route> Shared<R> {
             });
         }
         while alone.join_next().await.is_some() {}
-    }
-}
-
-/// The right of one flight to be out.
-struct Seat<R: Route> {
-    shared: Arc<Shared<R>>,
-    is_given_back: bool,
-}
-
-impl<R: Route> Seat<R> {
-    async fn fly_until_empty(mut self) {
-        while let Some(entries) = self.next() {
-            self.shared.fly(entries).await;
-        }
-    }
-
-    /// Who travels next. Nobody: then the right is given back under the same lock, so that a call
-    /// that enters now starts a flight of its own.
-    fn next(&mut self) -> Option<Vec<Passenger<R>>> {
-        let Options {
-            max_calls,
-            max_bytes,
-            ..
-        } = self.shared.options;
-        let mut state = self.shared.lock();
-        let entries = state.queue.take(max_calls, max_bytes);
-        if entries.is_empty() {
-            state.out -= 1;
-            drop(state);
-            self.is_given_back = true;
-            return None;
-        }
-        Some(entries)
-    }
-}
-
-impl<R: Route> Drop for Seat<R> {
-    /// A flight that broke off leaves the queue to another.
-    fn drop(&mut self) {
-        if !self.is_given_back {
-            let next = Self {
-                shared: Arc::clone(&self.shared),
-                is_given_back: false,
-            };
-            self.shared
-                .shutdown
-                .spawn(async move { next.fly_until_empty().await });
-        }
     }
 }
 

@@ -215,6 +215,24 @@ async fn a_flight_that_breaks_off_answers_its_own_and_leaves_the_rest_to_another
 }
 
 #[test]
+fn no_flight_leaves_once_the_runtime_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let (answers, _answered) = mpsc::unbounded_channel();
+    let (echo, _batcher) = runtime.block_on(async {
+        let (echo, batcher) = echo(OPTIONS, |_| None);
+        send(&batcher, "a", 1, &answers);
+        echo.departed.notified().await;
+        send(&batcher, "a", 2, &answers);
+        waiting(&batcher, 1).await;
+        (echo, batcher)
+    });
+    drop(runtime);
+    assert_eq!(*echo.log.lock().unwrap(), [vec![1]]);
+}
+
+#[test]
 fn a_batch_is_bounded_in_bytes_but_never_empty() {
     let mut queue: Queue<u32, ()> = Queue::default();
     let mut seats = Vec::new();

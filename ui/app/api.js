@@ -68,6 +68,11 @@ export class ApiError extends Error {
         this.fields = fields?.fieldErrors ?? {};
         this.form = fields?.formErrors ?? [];
     }
+
+    /** Whether this service refused the key, and not Membridge its own. */
+    get wantsKey() {
+        return this.status === 401 && this.code !== 'upstream';
+    }
 }
 
 /** The headers that every request carries. */
@@ -96,8 +101,9 @@ export async function fetchWithKey(url, { timeout, signal, ...options } = {}) {
         }
         learnClock(response.headers.get('date'));
         if (response.status !== 401) return response;
+        const refusal = await failure(response);
         // Somebody may have given another key while this request was under way.
-        if (used === key.get() && !(await askForKey(used !== ''))) throw await failure(response);
+        if (!refusal.wantsKey || (used === key.get() && !(await askForKey(used !== '')))) throw refusal;
     }
 }
 

@@ -97,8 +97,8 @@ export function reasonOf(error) {
     if (error.status === 0) return t('error.network');
     const fields = Object.entries(error.fields ?? {}).map(([name, texts]) => `${name}: ${texts.join(', ')}`);
     const said = [error.message, ...(error.form ?? []), ...fields].filter(Boolean).map(visible).join('; ');
-    if (error.status === 401) return t('error.key');
-    if (error.status === 403) return t('error.rights');
+    if (error.wantsKey) return t('error.key');
+    if (error.status === 403 && error.code !== 'upstream') return t('error.rights');
     if (error.status === 503) return t('error.away', { said: said || '503' });
     if (error.status === undefined) return t('error.page', { said: visible(error.message) });
     return said || t('error.status', { status: error.status });
@@ -112,8 +112,8 @@ export const ErrorBox = ({ error, retry }) =>
             <p>${reasonOf(error)}</p>
             ${error.requestId && html`<p class="muted small">${t('error.request', { id: error.requestId })}</p>`}
         </div>
-        ${error.status === 401 && html`<${Button} icon="key-round" kind="primary" onClick=${() => signIn().then(given => given && (retry?.(), restart()))}>${t('key.enter')}<//>`}
-        ${retry && error.status !== 401 && html`<${Button} icon="refresh-cw" onClick=${retry}>${t('again')}<//>`}
+        ${error.wantsKey && html`<${Button} icon="key-round" kind="primary" onClick=${() => signIn().then(given => given && (retry?.(), restart()))}>${t('key.enter')}<//>`}
+        ${retry && !error.wantsKey && html`<${Button} icon="refresh-cw" onClick=${retry}>${t('again')}<//>`}
     </div>`;
 
 const Waiting = () =>

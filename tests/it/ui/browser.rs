@@ -66,6 +66,8 @@ impl Browser {
         let script = "sessionStorage.setItem('bloom-api-key', arguments[0])";
         browser.js(script, vec![json!(key)]).await;
         browser.page.refresh().await.unwrap();
+        // The page that had no key yet was refused, and said so.
+        browser.complaints().await;
         browser
     }
 

@@ -218,7 +218,7 @@ async fn membridge_is_set_up_tested_and_a_primary_promoted() {
     let browser = Browser::signed_in(&runtime.api.base).await;
     browser.go("membridge").await;
     browser.type_into("[name=url]", &fake.url).await;
-    browser.type_into("[name=admin_key]", "a wrong key").await;
+    browser.type_into("[name=admin_key]", "a-wrong-key").await;
     browser.click("[data-act=save]").await;
     browser.sees(".toast", "Saved").await;
     browser.click("[data-act=test]").await;

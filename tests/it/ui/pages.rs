@@ -130,16 +130,17 @@ async fn a_page_whose_data_cannot_be_had_says_why_and_recovers() {
     runtime.api.submit(task("c")).await;
     cluster.stop(Stop::Fast);
     let browser = Browser::with_key(&runtime.api.base, KEY).await;
-    for place in PAGES
-        .iter()
-        .copied()
-        .chain(["tasks/00000000-0000-0000-0000-000000000000"])
-    {
+    // The settings of Membridge are the last known ones: its proxy works without Postgres.
+    let task = "tasks/00000000-0000-0000-0000-000000000000";
+    let read = PAGES.into_iter().filter(|place| *place != "membridge");
+    for place in read.chain([task]) {
         browser.go(place).await;
         browser
             .sees("main [role=alert]", "The service cannot do that now")
             .await;
     }
+    browser.go("membridge").await;
+    browser.sees(".form", "Not tested yet").await;
     browser.go("tasks").await;
     browser
         .sees("main [role=alert]", "The service cannot do that now")
