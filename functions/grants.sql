@@ -13,6 +13,7 @@ to bloom_producer;
 
 grant execute on function
     bloom.worker_register(text, jsonb), bloom.worker_beat(text, uuid, jsonb, jsonb),
+    bloom.worker_leave(text, uuid),
     bloom.lease_next(text, uuid, integer, integer, jsonb), 
     bloom.lease_next_many(text[], uuid[], integer[], integer[], uuid[], jsonb),
     bloom.lease_start(uuid, uuid, jsonb), bloom.lease_heartbeat(uuid, uuid, jsonb),

@@ -187,6 +187,7 @@
 \ir worker/worker_update.sql
 \ir worker/worker_remove.sql
 \ir worker/worker_beat.sql
+\ir worker/worker_leave.sql
 \ir _internal/beat_try.sql
 \ir worker/worker_beat_many.sql
 \ir worker/worker_sweep.sql

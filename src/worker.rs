@@ -279,6 +279,8 @@ pub async fn run(
     at_once: CancellationToken,
 ) -> Result<Summary, Error> {
     options.check()?;
+    let runnable = options.executor.check(&options.environment).await;
+    runnable.map_err(Error::Options)?;
     let client = Client::new(&options.server, options.api_key.as_ref())?;
     let api = Api::new(client, &options.name);
     let ctx = Arc::new(Context {
@@ -317,6 +319,10 @@ pub async fn run(
     serve(&ctx).await;
     done.cancel();
     while aides.join_next().await.is_some() {}
+    if let Err(failure) = ctx.api.leave(ctx.session).await {
+        // Then it is taken offline once it has been silent for a while.
+        tracing::debug!(error = %failure, "no goodbye");
+    }
     Ok(ctx.summary())
 }
 

@@ -3,9 +3,10 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Takes workers offline that beat once and have been silent for p_silent_seconds (1–86400), and
 -- online again when they beat again; forgets sessions that have been silent for a day and hold no
--- lease, and credentials whose limit ended a day ago. A worker that never had a session keeps the
--- status it gave itself. Returns how many changed. Writes: worker, worker_session, credential,
--- event. Raises RT400.
+-- lease, credentials whose limit ended a day ago, and workers that the control plane has not listed
+-- for 30 days, 100 at a time. A worker that never had a session keeps the status it gave itself.
+-- Returns how many changed. Writes: worker, worker_session, credential, event; what worker_remove
+-- writes. Raises RT400.
 declare
     v_worker record;
     v_count integer := 0;
@@ -38,6 +39,16 @@ begin
      where s.beat_at < clock_timestamp() - interval '1 day'
        and not exists (select from lease l
             where l.worker_id = s.worker_id and l.session_id = s.session_id);
+    for v_worker in
+        select w.worker_id from worker w
+         where w.vanished and w.status = 'offline'
+           and w.listed_at < clock_timestamp() - interval '30 days'
+           and coalesce(w.last_seen_at, w.listed_at) < clock_timestamp() - interval '30 days'
+         order by w.worker_id limit 100
+    loop
+        perform bloom.worker_remove(v_worker.worker_id, '{"actor": "system"}');
+        v_count := v_count + 1;
+    end loop;
     delete from credential where exhausted_until < clock_timestamp() - interval '1 day';
     return v_count;
 end

@@ -1,7 +1,8 @@
 //! Requests for work that travel together.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -9,6 +10,7 @@ use super::{Batcher, Options, Route};
 use crate::db::Db;
 use crate::db::calls::VerbOptions;
 use crate::db::calls::lease::{Grant, NextRequest, lease_next_many, lease_release};
+use crate::db::sqlstate::is_locked;
 use crate::error::{Error, Result};
 use crate::metrics::Histogram;
 use crate::shutdown::Shutdown;
@@ -26,21 +28,48 @@ const BOUNDS: Options = Options {
 /// Who gives leases back that nobody waits for.
 const ACTOR: &str = "router";
 
+/// Bounds for requests of workers that cannot be served now: each by itself, few at once, so that
+/// they hold up neither the others nor the connections.
+const APART: Options = Options {
+    flights: 2,
+    max_calls: 1,
+    max_bytes: 512 * TASK_WEIGHT,
+    max_waiting: 2_000,
+    max_waiting_bytes: 200_000 * TASK_WEIGHT,
+};
+/// How long a worker stays apart since somebody's open transaction last held its row.
+const STAYS_APART: Duration = Duration::from_secs(60);
+/// The most workers that are kept apart.
+const MAX_APART: usize = 10_000;
+
 /// The way of requests for work to the database.
+///
+/// A transaction that leased a task from SQL and stays open holds its worker's counter, and whoever
+/// asks for work in that worker's name waits for it. One such request delays all that travel with
+/// it, once: from then on its worker travels apart.
 #[derive(Clone)]
-pub struct Leases(Batcher<Requests>);
+pub struct Leases {
+    together: Batcher<Requests>,
+    apart: Batcher<Requests>,
+    /// Workers whose row was held, and until when they travel apart.
+    held: Arc<Mutex<HashMap<String, Instant>>>,
+}
 
 impl Leases {
     /// An idle one.
     #[must_use]
     pub fn new(db: &Db, shutdown: &Shutdown) -> Self {
-        Self(Batcher::new(Requests(db.clone()), BOUNDS, shutdown))
+        Self {
+            together: Batcher::new(Requests(db.clone()), BOUNDS, shutdown),
+            apart: Batcher::new(Requests(db.clone()), APART, shutdown),
+            held: Arc::default(),
+        }
     }
 
     /// How many requests travelled together.
     #[must_use]
     pub fn sizes(&self) -> Arc<Histogram> {
-        self.0.sizes()
+        self.together.sizes()
     }
 
     /// Asks for work: what the worker was given.
@@ -48,8 +77,40 @@ impl Leases {
     /// # Errors
     /// As the verb refuses, or [`Error::Unavailable`].
     pub async fn next(&self, request: &NextRequest) -> Result<Vec<Grant>> {
-        let given = self.0.call(&request.worker_id, request.clone()).await?;
-        Ok(given.grants)
+        let worker = &request.worker_id;
+        let batcher = if self.is_apart(worker) {
+            &self.apart
+        } else {
+            &self.together
+        };
+        let given = batcher.call(worker, request.clone()).await;
+        if given.as_ref().is_err_and(is_locked) {
+            self.set_apart(worker);
+        }
+        Ok(given?.grants)
+    }
+
+    fn is_apart(&self, worker: &str) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.get(worker) {
+            Some(until) if *until > Instant::now() => true,
+            Some(_) => {
+                held.remove(worker);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn set_apart(&self, worker: &str) {
+        let now = Instant::now();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= MAX_APART {
+            held.retain(|_, until| *until > now);
+        }
+        if held.len() < MAX_APART || held.contains_key(worker) {
+            held.insert(worker.to_owned(), now + STAYS_APART);
+        }
     }
 }
 

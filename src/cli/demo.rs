@@ -8,6 +8,7 @@ mod service;
 mod texts;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,7 +68,7 @@ pub struct Args {
     /// The Claude CLI [default: the first claude on PATH].
     #[arg(long, value_name = "FILE", requires = "claude")]
     pub claude_bin: Option<PathBuf>,
-    /// Leave the service running until Ctrl-C.
+    /// Leave the service running until Ctrl-C. On a terminal it is left running anyway.
     #[arg(long)]
     pub keep: bool,
 }
@@ -95,7 +96,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Some(service) = service else {
         return code(shown);
     };
-    if args.keep && shown.is_ok() {
+    let is_watched = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if (args.keep || is_watched) && shown.is_ok() {
         let mut out = Out::stdout();
         out.line(format_args!("The service runs on {server} until Ctrl-C."))?;
         signals.next().await;

@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Source};
 
 /// What callers are told to wait when the database cannot answer.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// A lock was not had in time.
+const LOCKED: &str = "55P03";
 
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ fn class_of(code: &str, message: &str) -> Class {
         "22021" | "22P05" | "22P02" => Class::BadText,
         // Somebody holds a row that the call needs. It has waited once; waiting again, on a
         // connection that others need, would let one open transaction starve them all.
-        "55P03" | "57014" => Class::Away,
+        LOCKED | "57014" => Class::Away,
         _ if code.starts_with("RT") => Class::Refused,
         _ if ["08", "53", "57P0"]
             .iter()
@@ -90,20 +92,32 @@ pub(crate) fn unavailable(source: impl Into<Source>) -> Error {
     }
 }
 
+/// Whether a call was given up because somebody's open transaction holds a row that it needs.
+#[must_use]
+pub(crate) fn is_locked(error: &Error) -> bool {
+    db_error(error).is_some_and(|db| db.code().code() == LOCKED)
+}
+
+/// What the server said, where that is why a call failed.
+fn db_error(error: &Error) -> Option<&DbError> {
+    let source = match error {
+        Error::Unavailable { source, .. } => source.as_ref()?,
+        Error::Internal(source) => source,
+        Error::Refused { .. } | Error::Upstream { .. } | Error::Fields(_) => return None,
+    };
+    source
+        .downcast_ref::<tokio_postgres::Error>()?
+        .as_db_error()
+}
+
 /// Whether it is certain that a failed call changed nothing: a verb refused, or the server reported
 /// an error, which rolls a statement back. A connection that broke may have broken after the commit.
 #[must_use]
 pub(crate) fn is_undone(error: &Error) -> bool {
-    let source = match error {
-        Error::Refused { .. } | Error::Fields(_) => return true,
-        Error::Upstream { .. } => return false,
-        Error::Unavailable { source, .. } => source.as_ref(),
-        Error::Internal(source) => Some(source),
-    };
-    source
-        .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
-        .and_then(tokio_postgres::Error::as_db_error)
-        .is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
+    if matches!(error, Error::Refused { .. } | Error::Fields(_)) {
+        return true;
+    }
+    db_error(error).is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
 }
 
 /// The refusal of one item of a batch, as the verbs report it: `{code, status, message, …}`.

@@ -202,6 +202,8 @@ fn worker_routes() -> Vec<Route<App>> {
         Route::delete("/api/runtime/workers/{id}", ADMINS, workers::remove),
         Route::post("/api/runtime/workers/{id}/beat", WORKERS, workers::beat)
             .rate(RateClass::Worker),
+        Route::post("/api/runtime/workers/{id}/leave", WORKERS, workers::leave)
+            .rate(RateClass::Worker),
         Route::post("/api/runtime/workers/{id}/drain", ADMINS, workers::drain),
         Route::post("/api/runtime/workers/{id}/resume", ADMINS, workers::resume),
     ]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::live::{Progress, Usage};
@@ -12,6 +12,8 @@ use crate::client::{Client, Failure, segment};
 
 /// How long an ordinary call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long a goodbye may take: nothing depends on it.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a completion may take: it may carry megabytes.
 const COMPLETE_LIMIT: Duration = Duration::from_secs(60);
 /// How much longer than the long-poll the client waits for its answer.
@@ -388,6 +390,16 @@ impl Api {
         self.client
             .post(&format!("{}/beat", self.worker_path), body, limit)
             .await
+    }
+
+    /// Says that this process ends.
+    pub async fn leave(&self, session_id: Uuid) -> Result<(), Failure> {
+        let path = format!("{}/leave", self.worker_path);
+        let body = json!({ "session_id": session_id });
+        self.client
+            .post::<IgnoredAny>(&path, &body, LEAVE_LIMIT)
+            .await
+            .map(drop)
     }
 
     /// Says that the task's program starts now.

@@ -1,11 +1,13 @@
 //! What a task's program is, who reads what it prints, and what its end means.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Map;
+use tokio::process::Command;
 
 use super::api::{Completion, Granted, How};
 use super::claude::stream::Story;
@@ -40,6 +42,40 @@ impl Executor {
             Self::Claude(_) => Scope::Context,
         }
     }
+
+    /// Refuses a command whose program is not there: it would fail task after task. Where the
+    /// command begins with more than a plain name or an absolute path, the shell alone can tell.
+    ///
+    /// # Errors
+    /// With a text for people.
+    pub async fn check(&self, environment: &[(String, OsString)]) -> Result<(), String> {
+        let Self::Exec(command) = self else {
+            return Ok(());
+        };
+        let Some(program) = plain_program(command) else {
+            return Ok(());
+        };
+        let found = Command::new("/bin/sh")
+            .args(["-c", "command -v \"$1\"", "sh", program])
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        match found.await {
+            Ok(status) if !status.success() => Err(format!("there is no program {program:?}")),
+            // Without a shell nothing will run, and the first task says why.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The program that a command begins with.
+fn plain_program(command: &str) -> Option<&str> {
+    let word = command.split_ascii_whitespace().next()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+./".contains(&byte);
+    (word.bytes().all(is_plain) && (word.starts_with('/') || !word.contains('/'))).then_some(word)
 }
 
 /// How an attempt is reported.

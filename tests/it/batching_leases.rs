@@ -201,6 +201,37 @@ async fn a_report_that_cannot_go_on_holds_nobody_else_back_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_row_is_held_travels_apart_from_the_others() {
+    let runtime = Runtime::start().await;
+    let api = &runtime.api;
+    for worker in ["held", "free"] {
+        api.register(worker, 32).await;
+    }
+    for _ in 0..4 {
+        api.submit(task("c")).await;
+    }
+    let holder = runtime.db().connect().await;
+    let lock = "begin; select from bloom_private.worker_slot where worker_id = 'held' for update";
+    run(&holder, lock).await;
+    assert_eq!(pull(api, "held", 1).await.status, 503);
+    // From now on it waits alone: many of its requests do not keep another's from the database.
+    let asking = (0..4).map(|_| {
+        let api = api.clone();
+        tokio::spawn(async move { pull(&api, "held", 1).await })
+    });
+    let asking: Vec<_> = asking.collect();
+    let db = runtime.db().connect().await;
+    until_blocked(&db).await;
+    assert_eq!(pull(api, "free", 1).await.leases().len(), 1);
+    assert!(asking.iter().any(|one| !one.is_finished()));
+    run(&holder, "rollback").await;
+    for one in asking {
+        one.await.unwrap();
+    }
+    assert_eq!(pull(api, "held", 1).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leases_for_a_worker_that_went_away_are_given_back_unburned() {
     let runtime = Runtime::start().await;
     let api = &runtime.api;

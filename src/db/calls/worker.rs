@@ -93,6 +93,13 @@ pub async fn worker_remove(db: &Db, id: &str, actor: Actor<'_>) -> Result<i32> {
         .get(0))
 }
 
+/// `bloom.worker_leave`: whether the worker is offline now.
+pub async fn worker_leave(db: &Db, id: &str, session: Uuid) -> Result<bool> {
+    let sql = "select bloom.worker_leave($1, $2)";
+    let row = db.call_one(Lane::Reserved, sql, &[&id, &session]).await?;
+    Ok(row.get(0))
+}
+
 /// One of many beats.
 #[derive(Debug, Clone)]
 pub struct Beat {

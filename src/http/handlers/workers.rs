@@ -156,6 +156,18 @@ pub async fn beat(app: Arc<App>, request: Request) -> Result<Response> {
     Response::ok(&answer)
 }
 
+/// `POST /workers/:id/leave`: `{"session_id"}`, the last word of a worker's process. Answers
+/// `{"offline": bool}`: whether the worker is gone with it.
+pub async fn leave(app: Arc<App>, request: Request) -> Result<Response> {
+    let body = request.json().await?;
+    let mut form = Form::new(body.as_ref())?;
+    let session = form.uuid("session_id").required();
+    form.finish()?;
+    let offline = worker::worker_leave(&app.db, request.param("id")?, session).await?;
+    app.fleet.forget().await;
+    Response::ok(&json!({ "offline": offline }))
+}
+
 /// `POST /workers/:id/drain`: no new leases.
 pub async fn drain(app: Arc<App>, request: Request) -> Result<Response> {
     set_draining(&app, &request, true).await

@@ -105,7 +105,27 @@ async fn a_worker_runs_with_and_without_the_word_run() {
         let id = runtime.api.submit(task(name)).await;
         let done = runtime.api.until_status(&id, "completed").await;
         assert_eq!(done["worker_id"], name);
-        worker.kill().unwrap();
-        worker.wait().unwrap();
+        let pid = rustix::process::Pid::from_child(&worker);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let ended = tokio::task::spawn_blocking(move || worker.wait());
+        assert!(ended.await.unwrap().unwrap().success());
+        // It said goodbye.
+        let gone = runtime.api.get(&format!("/workers/{name}")).await;
+        assert_eq!(gone.body["status"], "offline");
     }
+}
+
+#[tokio::test]
+async fn a_worker_whose_program_is_not_there_does_not_start() {
+    let runtime = Runtime::start().await;
+    for program in ["/no/such/program", "no-such-program --flag"] {
+        let args = ["worker", "--name", "w", "--exec", program];
+        let out = command(&runtime.api.base, Some(KEY), &args)
+            .output()
+            .unwrap();
+        assert!(!out.status.success());
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(said.contains("there is no program"), "{said}");
+    }
+    assert_eq!(runtime.api.get("/workers").await.body, json!([]));
 }

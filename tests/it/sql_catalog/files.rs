@@ -56,6 +56,7 @@ const VERBS: &[&str] = &[
     "update",
     "remove",
     "beat",
+    "leave",
     "beat_many",
     "sweep",
     "sync",

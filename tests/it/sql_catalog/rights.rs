@@ -24,7 +24,7 @@ const GRANTED: &[(&str, &str)] = &[
     ),
     (
         "bloom_worker",
-        "worker_register worker_beat worker_beat_many lease_next lease_next_many lease_start \
+        "worker_register worker_beat worker_beat_many worker_leave lease_next lease_next_many lease_start \
          lease_heartbeat lease_heartbeat_many \
          lease_extend lease_complete lease_complete_many lease_release task_log_append",
     ),

@@ -298,6 +298,63 @@ async fn a_silent_worker_goes_offline_and_a_beating_one_comes_back() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_last_process_says_goodbye_is_offline_at_once() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    register(&client, "w", "{}").await;
+    beat(&client, SESSION, &[]).await;
+    beat(&client, OTHER, &[]).await;
+    let leave = |session: &str| format!("select bloom.worker_leave('w', '{session}')");
+    let state = "select status from bloom.worker_get('w')";
+    // Another process of it works on.
+    assert_eq!(one(&client, &leave(SESSION)).await, "f");
+    assert_eq!(one(&client, state).await, "online");
+    assert_eq!(one(&client, &leave(OTHER)).await, "t");
+    assert_eq!(one(&client, state).await, "offline");
+    assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "0");
+    // Who is not known says nothing new, and who begins again is back.
+    assert_eq!(one(&client, &leave(OTHER)).await, "t");
+    register(&client, "w", "{}").await;
+    assert_eq!(one(&client, state).await, "online");
+    let events = "select count(*) from bloom_private.event
+        where detail ->> 'reason' = 'its process ended'";
+    assert_eq!(one(&client, events).await, "1");
+}
+
+#[tokio::test]
+async fn a_goodbye_ends_no_lease_and_no_successor() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (_, lease) = leased(&client, 60).await;
+    let goodbye = format!("select bloom.worker_leave('w', '{SESSION}')");
+    assert_eq!(one(&client, &goodbye).await, "t");
+    let answer = beat(&client, SESSION, &[&lease]).await;
+    assert_eq!(answer["leases"][0]["state"], "ok", "{answer}");
+    // Its successor registered after its last beat.
+    register(&client, "w", "{}").await;
+    assert_eq!(one(&client, &goodbye).await, "f");
+}
+
+#[tokio::test]
+async fn a_worker_that_the_control_plane_forgot_is_forgotten_after_a_month() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let listed = "select bloom.worker_sync('[{\"name\": \"old\"}, {\"name\": \"young\"}]')";
+    run(&client, listed).await;
+    for (name, days) in [("old", 31), ("young", 29)] {
+        let aged = format!(
+            "update bloom_private.worker set listed_at = now() - interval '{days} days',
+                 last_seen_at = null where worker_id = '{name}'"
+        );
+        run(&client, &aged).await;
+    }
+    run(&client, "select bloom.worker_sync('[]')").await;
+    assert_eq!(one(&client, "select bloom.worker_sweep(60)").await, "1");
+    let left = "select worker_id from bloom_private.worker";
+    assert_eq!(column(&client, left).await, ["young"]);
+}
+
+#[tokio::test]
 async fn a_worker_that_comes_in_the_place_of_another_is_not_judged_by_its_silence() {
     let db = TestDb::new().await;
     let client = db.connect().await;

@@ -487,6 +487,13 @@ fn workers() -> Vec<Verb> {
             ],
         ),
         verb(
+            "worker_leave",
+            vec![
+                arg("worker_id", "'w'", Arg::Some(WORKER)),
+                arg("session_id", "gen_random_uuid()", Arg::Some(&["null"])),
+            ],
+        ),
+        verb(
             "worker_sweep",
             vec![arg("silent_seconds", "60", Arg::Int(1, 86400))],
         ),
