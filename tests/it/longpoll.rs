@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::metrics::until;
 use crate::pg::TestDb;
 use crate::runtime::{Api, KEY, Reply, Runtime, eventually, options, task};
 
@@ -24,20 +25,20 @@ fn waiting(api: &Api, worker: &str) -> tokio::task::JoinHandle<(Reply, Instant)>
     tokio::spawn(async move { (api.pull(&worker, 20).await, Instant::now()) })
 }
 
-/// Waits until Postgres knows that a service has waiters, and then a little, so that every request
-/// has had its first look.
-async fn settled(runtime: &Runtime, services: i64) {
-    settled_on(&runtime.db().connect().await, services).await;
+/// Waits until so many requests wait in a service, and others know that it has some.
+async fn settled(runtime: &Runtime, waiters: u32) {
+    until(&runtime.api, "bloom_waiters", f64::from(waiters)).await;
+    told(&runtime.db().connect().await).await;
 }
 
-async fn settled_on(client: &tokio_postgres::Client, services: i64) {
+/// Waits until a service has told the others that it has waiters.
+async fn told(client: &tokio_postgres::Client) {
     let sql = "select count(*) from bloom_private.waiting where until > clock_timestamp()";
-    eventually("services say that they wait", || async {
+    eventually("it says so", || async {
         let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
-        (count >= services).then_some(())
+        (count > 0).then_some(())
     })
     .await;
-    sleep(Duration::from_millis(300)).await;
 }
 
 /// The waiting request gets exactly this task, this soon after `since`.
@@ -128,9 +129,9 @@ async fn a_task_of_a_busy_context_wakes_the_worker_that_has_the_context() {
     let others: Vec<_> = ["first", "second"]
         .map(|worker| waiting(api, worker))
         .into();
-    settled(&runtime, 1).await;
+    settled(&runtime, 2).await;
     let sticky = waiting(api, "sticky");
-    sleep(Duration::from_millis(300)).await;
+    settled(&runtime, 3).await;
     let since = Instant::now();
     let id = api.submit(task("chat")).await;
     assert_gets(sticky, &id, since, AT_ONCE).await;
@@ -251,8 +252,8 @@ async fn as_many_waiters_wake_as_there_is_work() {
         api.register(worker, 32).await;
     }
     let requests: Vec<_> = (0..50).map(|n| waiting(&api, ["w", "x"][n % 2])).collect();
-    settled_on(&client, 1).await;
-    sleep(Duration::from_secs(1)).await;
+    until(&api, "bloom_waiters", 50.0).await;
+    told(&client).await;
     let mut ids = Vec::new();
     for number in 0..20 {
         ids.push(api.submit(task(&format!("c{number}"))).await);
@@ -309,7 +310,7 @@ async fn waiters_that_cannot_take_a_task_do_not_keep_it_from_others() {
     settled(&runtime, 1).await;
     api.register("free", 1).await;
     let free = waiting(api, "free");
-    sleep(Duration::from_millis(300)).await;
+    settled(&runtime, 2).await;
     let since = Instant::now();
     let id = api.submit(task("c")).await;
     assert_gets(free, &id, since, AT_ONCE).await;
@@ -330,7 +331,7 @@ async fn waiters_hear_only_of_what_they_may_take() {
     let plain = waiting(api, "plain");
     settled(&runtime, 1).await;
     let gpu = waiting(api, "gpu");
-    sleep(Duration::from_millis(300)).await;
+    settled(&runtime, 2).await;
     let mut body = task("c");
     body["requires"] = json!(["gpu"]);
     let since = Instant::now();
@@ -369,9 +370,9 @@ async fn a_waiting_client_that_goes_away_loses_nothing() {
     let api = &runtime.api;
     api.register("w", 9).await;
     let mut gone: Vec<_> = (0..5).map(|_| waiting(api, "w")).collect();
-    settled(&runtime, 1).await;
+    settled(&runtime, 5).await;
     let stays = waiting(api, "w");
-    sleep(Duration::from_millis(200)).await;
+    settled(&runtime, 6).await;
     for request in gone.drain(..) {
         request.abort();
     }
@@ -417,7 +418,7 @@ async fn a_service_that_stops_answers_its_waiters_and_leases_nothing_more() {
     let api = runtime.api.clone();
     api.register("w", 9).await;
     let requests: Vec<_> = (0..5).map(|_| waiting(&api, "w")).collect();
-    settled(&runtime, 1).await;
+    settled(&runtime, 5).await;
     // A connection that is open already, as a worker's is.
     let since = Instant::now();
     runtime.shutdown.request();
@@ -473,7 +474,7 @@ async fn more_waiters_than_the_limit_are_told_to_come_back_unless_there_is_work(
     let api = &runtime.api;
     api.register("w", 9).await;
     let held: Vec<_> = (0..2).map(|_| waiting(api, "w")).collect();
-    settled(&runtime, 1).await;
+    settled(&runtime, 2).await;
     let reply = api.pull("w", 20).await;
     assert_eq!(
         (reply.status, &reply.body["code"]),

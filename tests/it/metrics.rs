@@ -15,10 +15,10 @@ use crate::pg::{Cluster, Stop, TestDb};
 use crate::runtime::{Api, Runtime, eventually, options, task};
 
 /// The samples of one scrape: name and labels as written → value.
-type Scrape = BTreeMap<String, f64>;
+pub type Scrape = BTreeMap<String, f64>;
 
 /// Scrapes, and checks the text's form on the way.
-async fn scrape(api: &Api) -> Scrape {
+pub async fn scrape(api: &Api) -> Scrape {
     let reply = api.get("//metrics").await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(reply.text.ends_with("# EOF\n"), "{}", reply.text);
@@ -33,7 +33,7 @@ async fn scrape(api: &Api) -> Scrape {
 }
 
 /// Waits until the series has this value.
-async fn until(api: &Api, series: &str, value: f64) -> Scrape {
+pub async fn until(api: &Api, series: &str, value: f64) -> Scrape {
     eventually(&format!("{series} is {value}"), || async {
         let samples = scrape(api).await;
         (samples.get(series) == Some(&value)).then_some(samples)

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use crate::metrics::{scrape, until};
 use crate::pg::{Cluster, Stop};
 use crate::runtime::{Api, Reply, Runtime, eventually, options, task};
 
@@ -130,7 +131,7 @@ async fn a_waiting_request_outlives_no_outage_but_the_next_one_is_served() {
         let api = api.clone();
         async move { api.pull("w", 15).await }
     });
-    sleep(Duration::from_millis(500)).await;
+    until(&api, "bloom_waiters", 1.0).await;
     cluster.stop(Stop::Immediate);
     cluster.restart().await;
     until_ready(&api).await;
@@ -170,7 +171,11 @@ async fn heartbeats_and_completions_get_through_when_all_other_connections_are_t
             tokio::spawn(async move { api.get("/queues").await })
         })
         .collect();
-    sleep(Duration::from_millis(1500)).await;
+    eventually("the others wait for connections", || async {
+        let waiting = scrape(&api).await["bloom_pool_waiting{lane=\"general\"}"];
+        (waiting > 0.0).then_some(())
+    })
+    .await;
     let named = json!({ "lease_id": lease, "status": "success", "output": "x" });
     for verb in ["heartbeat", "complete"] {
         let since = Instant::now();

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use crate::metrics::until;
 use crate::pg::TestDb;
 use crate::runtime::process::{Process, Scratch, bloom};
 use crate::runtime::{Api, DEADLINE, KEY, Reply, eventually, task};
@@ -253,7 +254,7 @@ async fn a_stopped_service_answers_who_waits_and_ends_with_its_postgres() {
         let api = api.clone();
         async move { api.pull("w", 50).await }
     });
-    sleep(Duration::from_millis(500)).await;
+    until(&api, "bloom_waiters", 1.0).await;
     let server = postmaster(&data).expect("it runs");
     let since = Instant::now();
     service.signal(Signal::TERM);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use bloom_runtime::db::Endpoint;
 
 use crate::pg::{Cluster, Stop};
+use crate::runtime::process::{Process, Scratch};
+use crate::runtime::task;
 
 /// A server with TLS on a loopback port, whose certificate says `localhost`, and the file with
 /// that certificate.
@@ -84,4 +86,24 @@ async fn require_refuses_a_server_without_tls() {
     let url = format!("postgres://postgres@localhost:{port}/postgres?hostaddr=127.0.0.1&sslmode=");
     assert!(!uses_tls(&format!("{url}prefer")).await.unwrap());
     assert!(uses_tls(&format!("{url}require")).await.is_err());
+}
+
+#[tokio::test]
+async fn the_service_reaches_its_database_over_tls_alone_and_verified() {
+    let (cluster, port, cert) = tls_cluster().await;
+    let scratch = Scratch::new();
+    let url = format!(
+        "postgres://postgres@localhost:{port}/postgres?hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={}",
+        cert.display()
+    );
+    let service = Process::serve(&scratch, &["--database-url", &url]);
+    let id = service.api.submit(task("c")).await;
+    assert_eq!(service.api.task(&id).await["status"], "queued");
+    let client = cluster.connect("postgres").await;
+    let sql = "select count(*) filter (where s.ssl), count(*) filter (where not s.ssl)
+                 from pg_stat_ssl s join pg_stat_activity a using (pid)
+                where a.backend_type = 'client backend' and a.pid <> pg_backend_pid()";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert!(row.get::<_, i64>(0) > 0);
+    assert_eq!(row.get::<_, i64>(1), 0);
 }
