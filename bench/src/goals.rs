@@ -68,7 +68,7 @@ const fn most(text: &'static str, of: Of, goal: f64) -> Row {
 }
 
 /// The goals.
-pub const ALL: [Row; 25] = [
+pub const ALL: [Row; 29] = [
     least(
         "HTTP cycle, 64 clients : the first implementation",
         Of::First("cycle-64"),
@@ -176,6 +176,26 @@ pub const ALL: [Row; 25] = [
         "1,000,000 finished : none, SQL batches of 100",
         Of::Ratio("history-1000000/2x100", "history-0/2x100"),
         0.9,
+    ),
+    most(
+        "statistics with 1,000,000 finished tasks, p99 in ms",
+        Of::P99("history/stats"),
+        50.0,
+    ),
+    most(
+        "completed tasks listed with 1,000,000 of them, p99 in ms",
+        Of::P99("history/completed"),
+        50.0,
+    ),
+    most(
+        "failed tasks listed (there are none) beside 1,000,000 others, p99 in ms",
+        Of::P99("history/failed"),
+        50.0,
+    ),
+    most(
+        "runs with 1,000,000 finished tasks, p99 in ms",
+        Of::P99("history/runs"),
+        50.0,
     ),
     least(
         "two service processes : one",

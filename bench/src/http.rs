@@ -38,6 +38,19 @@ impl Client {
             request = request.header("prefer", "return=minimal");
         }
         let request = request.body(Full::new(Bytes::from(body)))?;
+        self.send(path, request).await
+    }
+
+    /// What is at a path.
+    pub async fn get(&mut self, path: &str) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .uri(format!("/api/runtime{path}"))
+            .header(HOST, &self.host)
+            .body(Full::default())?;
+        self.send(path, request).await
+    }
+
+    async fn send(&mut self, path: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
@@ -50,7 +63,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// The same with JSON on both sides.
+    /// A call with JSON on both sides.
     pub async fn call(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let bytes = self.post(path, body.to_string(), false).await?;
         serde_json::from_slice(&bytes).map_err(|error| anyhow!("{path}: {error}"))

@@ -7,7 +7,7 @@ use tokio_postgres::Client as Session;
 use super::http::{SUPPLY, cycle_on};
 use super::{Bench, sql};
 use crate::http::Client;
-use crate::measure::{Figures, Until, count};
+use crate::measure::{Figures, Until, closed, count};
 
 /// Cycles while a snapshot is held open.
 const HELD: u64 = 300_000;
@@ -122,6 +122,14 @@ fn compare(
     Ok(())
 }
 
+/// What people look at, for each what is read.
+const READS: [(&str, &str); 4] = [
+    ("stats", "/stats"),
+    ("completed", "/llm-tasks?status=completed"),
+    ("failed", "/llm-tasks?status=failed"),
+    ("runs", "/runs"),
+];
+
 /// The usual cycles before and after a million finished tasks came into the tables.
 pub async fn with_history(bench: &Bench) -> anyhow::Result<()> {
     let mut both = Vec::new();
@@ -139,6 +147,16 @@ pub async fn with_history(bench: &Bench) -> anyhow::Result<()> {
     }
     let (one, many) = both.last().context("nothing was measured")?;
     compare(bench, "history", one, many, "history-0")?;
+    for (name, path) in READS {
+        let clients = vec![Client::connect(&bench.server.base).await?];
+        let read = move |mut client: Client| async move {
+            client.get(path).await?;
+            Ok((client, 1))
+        };
+        let name = format!("history/{name}");
+        let figures = closed(&name, clients, bench.time, read).await?;
+        bench.report.figures(&name, "reads/s", &figures)?;
+    }
     let size = "select pg_database_size(current_database())::float8 / 1048576";
     let size: f64 = bench
         .server
