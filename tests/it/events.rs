@@ -1,6 +1,6 @@
 //! Event streams: complete, in order, and without a gap after a reconnect.
 
-mod kit;
+pub mod kit;
 mod load;
 mod log;
 

@@ -5,6 +5,7 @@ mod upstream;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::events::kit::Stream;
 use crate::runtime::front::Nginx;
 use crate::runtime::{Api, Runtime, eventually, task};
 
@@ -58,6 +59,22 @@ async fn the_life_of_a_task_goes_through_nginx() {
             .len(),
         4
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_the_service_arrive_through_nginx_as_they_happen_and_resume() {
+    let runtime = Runtime::start().await;
+    let nginx = Nginx::start(&runtime.api.base).await;
+    let api = &nginx.api;
+    let mut stream = Stream::open(api, "/events", None).await;
+    let first = api.submit(task("c")).await;
+    let told = stream.next().await;
+    assert_eq!(told.data["task_id"], first.as_str(), "{told:?}");
+    drop(stream);
+    let missed = api.submit(task("c")).await;
+    let mut stream = Stream::open(api, "/events", Some(&told.id)).await;
+    let told = stream.next().await;
+    assert_eq!(told.data["task_id"], missed.as_str(), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
