@@ -23,6 +23,7 @@ pub mod failure;
 pub mod handlers;
 pub mod json;
 pub mod limits;
+pub mod openapi;
 pub mod path;
 pub mod query;
 pub mod request;

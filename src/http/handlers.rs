@@ -8,6 +8,7 @@ mod bulk;
 mod complete;
 mod credentials;
 mod dispatch;
+pub mod docs;
 mod events;
 mod health;
 mod leases;
@@ -243,6 +244,9 @@ fn reading_routes() -> Vec<Route<App>> {
         Route::get("/healthz", Access::Open, health::live).rate(RateClass::Exempt),
         Route::get("/readyz", Access::Open, health::ready).rate(RateClass::Exempt),
         Route::get("/metrics", READERS, metrics::scrape),
+        Route::get("/openapi.json", Access::Open, docs::openapi),
+        Route::get("/docs", Access::Open, docs::page),
+        Route::get("/docs/style.css", Access::Open, docs::style),
     ]
 }
 

@@ -25,15 +25,17 @@
 //! and a form left unfinished is a compiler warning.
 
 mod checks;
+mod describe;
 mod field;
 mod lists;
 #[cfg(test)]
 mod tests;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub(super) use checks::parse_uuid;
 pub use checks::{Bool, Check, Choice, Integer, Num, Text, UuidText};
+use describe::Described;
 pub use field::{Field, Nested};
 pub use lists::{Json, Objects, Texts};
 
@@ -94,6 +96,8 @@ pub struct Form<'a> {
     errors: Errors,
     /// The top-level field that this object stands in, when it is nested.
     inside: Option<&'a str>,
+    /// Where the form is not read but described: what was asked of it so far.
+    described: Option<Described>,
 }
 
 impl<'a> Form<'a> {
@@ -129,6 +133,7 @@ impl<'a> Form<'a> {
             object,
             errors: Errors::default(),
             inside,
+            described: None,
         }
     }
 
@@ -146,6 +151,8 @@ impl<'a> Form<'a> {
                 errors: &mut self.errors,
                 field,
             },
+            name,
+            described: self.described.as_mut(),
         }
     }
 
@@ -205,6 +212,10 @@ impl<'a> Form<'a> {
     /// An array of 1 to `most` items of any shape, to be read one by one. Empty, and a problem, where
     /// it is something else.
     pub fn items(&mut self, name: &'a str, most: usize) -> &'a [Value] {
+        if let Some(described) = &mut self.described {
+            let schema = json!({ "type": "array", "minItems": 1, "maxItems": most });
+            described.add(name, schema, true);
+        }
         let problem = match self.value(name) {
             Some(Value::Array(items)) if items.is_empty() => {
                 "Array must contain at least 1 element(s)".to_owned()

@@ -1,20 +1,21 @@
 //! The bodies of answers: the contract's entities, field by field in its order. Members that the
 //! contract does not know follow at the end.
 
+mod answer;
+mod entity;
 mod event;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::db::calls::artifact::Artifact as ArtifactRow;
-use crate::db::calls::credential::Credential;
 use crate::db::calls::lease::{Grant, Lease as LeaseRow};
-use crate::db::calls::queue::Queue as QueueRow;
-use crate::db::calls::task::{Attempt, Task as TaskRow, TaskResult};
-use crate::db::calls::worker::Worker as WorkerRow;
+use crate::db::calls::task::Task as TaskRow;
 
-pub use event::{action, audit, cause, event_id, event_position, position_id, task_event};
+pub use answer::*;
+pub use entity::*;
+pub use event::*;
 
 /// The members of a policy that come first, in order. Postgres keeps an order of its own.
 const POLICY: [&str; 2] = ["timeout_sec", "budget"];
@@ -34,24 +35,8 @@ fn led_by(object: Value, first: &[&str]) -> Value {
     Value::Object(ordered)
 }
 
-/// The metrics of a result. Those that the contract knows are always there.
-fn metrics(given: &Value) -> Value {
-    let known = [("duration_ms", json!(0)), ("tokens_used", Value::Null)];
-    let known = known.map(|(name, value)| (name.to_owned(), value));
-    let mut all = Map::from_iter(known);
-    // A member that is there already keeps its place.
-    all.extend(
-        given
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
-    Value::Object(all)
-}
-
 /// A task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the members are the contract's")]
 pub struct Task {
     pub id: Uuid,
@@ -59,8 +44,11 @@ pub struct Task {
     pub agent_slug: String,
     pub prompt: String,
     pub context_hints: Vec<String>,
+    #[schemars(with = "Map<String, Value>")]
     pub policy: Value,
+    #[schemars(extend("enum" = ["text", "json"]))]
     pub desired_format: String,
+    #[schemars(extend("enum" = ["queued", "leased", "running", "completed", "failed", "dead", "cancelled"]))]
     pub status: String,
     pub created_at: i64,
     pub updated_at: i64,
@@ -128,7 +116,7 @@ impl From<TaskRow> for Task {
 }
 
 /// A lease.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the members are the contract's")]
 pub struct Lease {
     pub id: Uuid,
@@ -171,11 +159,12 @@ impl From<LeaseRow> for Lease {
 }
 
 /// A lease just granted and its task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the members are the contract's")]
 pub struct Granted {
     pub lease: Lease,
     pub task: Task,
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub conversation: Option<Value>,
 }
 
@@ -238,121 +227,4 @@ impl From<Grant> for Granted {
             conversation: grant.conversation,
         }
     }
-}
-
-/// A worker.
-#[must_use]
-pub fn worker(row: &WorkerRow) -> Value {
-    json!({
-        "id": row.id,
-        "node_id": row.id,
-        "url": row.url,
-        "status": row.status,
-        "capabilities": {
-            "claude_cli": row.claude_cli,
-            "max_concurrency": row.max_concurrency,
-            "labels": row.labels,
-        },
-        "last_heartbeat": row.last_seen_at,
-        "ip_addrs": row.ip_addrs,
-        "obs_count": row.obs_count,
-        "db_sha": row.db_sha,
-        "registered_at": row.registered_at,
-        "active_leases": row.active,
-        "agent_version": row.agent_version,
-        "os_info": row.os_info,
-        "install_method": row.install_method,
-        "draining": row.draining,
-        "credential": row.credential,
-        "credential_exhausted_until": row.credential_exhausted_until,
-    })
-}
-
-/// A credential.
-#[must_use]
-pub fn credential(row: &Credential) -> Value {
-    json!({
-        "name": row.name,
-        "exhausted_until": row.exhausted_until,
-        "reason": row.reason,
-        "reported_by": row.reported_by,
-        "reported_at": row.reported_at,
-        "workers": row.workers,
-    })
-}
-
-/// An artifact.
-#[must_use]
-pub fn artifact(row: &ArtifactRow) -> Value {
-    json!({
-        "id": row.id,
-        "task_id": row.task_id,
-        "job_id": null,
-        "type": row.kind,
-        "created_at": row.created_at,
-        "finalized": true,
-        "url": row.url,
-        "entity_refs": [],
-        "tags": row.tags,
-        "content": row.content,
-        "size_bytes": row.size_bytes,
-        "sha256": row.sha256,
-    })
-}
-
-/// A result.
-#[must_use]
-pub fn result(row: &TaskResult) -> Value {
-    json!({
-        "id": row.id,
-        "task_id": row.task_id,
-        "worker_id": row.worker_id,
-        "artifact_id": row.artifact_id,
-        "status": row.status,
-        "output": row.output,
-        "error_message": row.error_message,
-        "metrics": metrics(&row.metrics),
-        "completed_at": row.completed_at,
-    })
-}
-
-/// An attempt, live or ended.
-#[must_use]
-pub fn attempt(row: &Attempt) -> Value {
-    json!({
-        "task_id": row.task_id,
-        "lease_id": row.lease_id,
-        "fence": row.fence,
-        "attempt": row.attempt,
-        "epoch": row.epoch,
-        "worker_id": row.worker_id,
-        "session_id": row.session_id,
-        "started_at": row.started_at,
-        "running_at": row.running_at,
-        "ended_at": row.ended_at,
-        "outcome": row.outcome,
-        "status": row.result_status,
-        "error_message": row.error_message,
-        "metrics": row.metrics,
-        "artifact_id": row.artifact_id,
-        "cancel_requested_at": row.cancel_requested_at,
-        "cancel_delivered_at": row.cancel_delivered_at,
-        "cancel_stopped_at": row.cancel_stopped_at,
-    })
-}
-
-/// A queue.
-#[must_use]
-pub fn queue(row: &QueueRow) -> Value {
-    json!({
-        "name": row.name,
-        "paused": row.paused,
-        "max_running": row.max_running,
-        "serial_contexts": row.serial_contexts,
-        "aging_seconds": row.aging_seconds,
-        "pin_wait_ms": row.pin_wait_ms,
-        "tasks": row.tasks,
-        "oldest_ready_at": row.oldest_ready_at,
-        "created_at": row.created_at,
-    })
 }

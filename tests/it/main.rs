@@ -55,6 +55,7 @@ mod model;
 mod nginx;
 mod object_kit;
 mod objects;
+mod openapi;
 mod outage;
 mod overview;
 mod pg;

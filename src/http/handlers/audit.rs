@@ -12,9 +12,9 @@ use crate::http::query::Query;
 use crate::http::{Request, Response, wire};
 
 /// How many tasks one request may verify.
-const VERIFY_MAX: i64 = 10_000;
+pub(super) const VERIFY_MAX: i64 = 10_000;
 /// How many it does unless it says.
-const VERIFY: i64 = PAGE_MAX;
+pub(super) const VERIFY: i64 = PAGE_MAX;
 
 /// `GET /audit`: newest first. `?entity_type=`, `?entity_id=` (of a task, unless a type is given),
 /// `?actor=` and `?action=` (one or several, with commas) narrow it.

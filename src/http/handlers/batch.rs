@@ -23,8 +23,7 @@ const PROBLEMS_MAX: usize = 20;
 pub async fn submit(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let atomic = form.boolean("atomic").or(true);
-    let items = form.items("tasks", BATCH_MAX);
+    let (atomic, items) = read(&mut form);
     form.finish()?;
     let read: Vec<_> = items
         .iter()
@@ -47,6 +46,12 @@ pub async fn submit(app: Arc<App>, request: Request) -> Result<Response> {
         .map(|refusal| refusal.unwrap_or_else(|| stored.next().map_or(Value::Null, answer)))
         .collect();
     Response::created(&json!({ "tasks": answers }))
+}
+
+/// Whether one bad item fails all, and the items.
+pub(super) fn read<'a>(form: &mut Form<'a>) -> (bool, &'a [Value]) {
+    let atomic = form.boolean("atomic").or(true);
+    (atomic, form.items("tasks", BATCH_MAX))
 }
 
 fn refuse_bad_items(read: &[Result<Submission>]) -> Result<()> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::App;
-use crate::db::calls::VerbOptions;
+use super::tasks::read_cancel;
 use crate::db::calls::task::{Changed, task_cancel_many, task_requeue_many};
 use crate::error::Result;
 use crate::http::validate::Form;
@@ -23,12 +23,8 @@ pub async fn cancel(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
     let ids = ids(&mut form);
-    let reason = form.string("reason").max(2000).nullable();
-    let grace = form.integer("grace_seconds").range(1, 3600).optional();
+    let options = read_cancel(&mut form, request.caller().name());
     form.finish()?;
-    let options = VerbOptions::of(request.caller().name())
-        .maybe("reason", reason)
-        .maybe("grace_seconds", grace);
     let changed = task_cancel_many(&app.db, &known(&ids), options).await?;
     Response::ok(&answers(ids, changed))
 }
@@ -44,9 +40,10 @@ pub async fn requeue(app: Arc<App>, request: Request) -> Result<Response> {
 }
 
 /// The ids as they were given, with the tasks that they can be.
-type Ids = Vec<(String, Option<Uuid>)>;
+pub(super) type Ids = Vec<(String, Option<Uuid>)>;
 
-fn ids(form: &mut Form<'_>) -> Ids {
+/// The ids of a request.
+pub(super) fn ids(form: &mut Form<'_>) -> Ids {
     let given = form.strings("ids").max_items(IDS_MAX).each(0, ID_LENGTH);
     let pair = |id: String| {
         let uuid = Uuid::try_parse(&id).ok();

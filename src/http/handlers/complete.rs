@@ -30,10 +30,10 @@ const ERROR_MAX: usize = 1 << 20;
 /// The longest output that is stored, in characters; the body limit comes first.
 const OUTPUT_MAX: usize = 64 << 20;
 /// How many leases one request may end.
-const ITEMS_MAX: usize = 100;
+pub(super) const ITEMS_MAX: usize = 100;
 
 /// What a worker said of one task.
-struct Said {
+pub(super) struct Said {
     lease_id: Option<Uuid>,
     status: &'static str,
     output: Option<String>,
@@ -49,10 +49,12 @@ struct Said {
 pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     let body = request.json().await?;
-    let read = || {
+    let read = || -> Result<Said> {
         let mut form = Form::new(body.as_ref())?;
         let lease_id = named_lease(&app, &request, &mut form);
-        read(form, body.as_ref(), lease_id)
+        let said = read(&mut form, body.as_ref(), lease_id);
+        form.finish()?;
+        Ok(said)
     };
     let said = match read() {
         Ok(said) => said,
@@ -89,9 +91,11 @@ pub async fn complete(app: Arc<App>, request: Request) -> Result<Response> {
         completed_at: done.completed_at,
         output_url: None,
     };
-    Response::ok(&json!({
-        "task": task, "artifact": wire::artifact(&artifact), "result": wire::result(&result),
-    }))
+    Response::ok(&wire::Completed {
+        task,
+        artifact: wire::artifact(&artifact),
+        result: wire::result(&result),
+    })
 }
 
 /// Together with other reports, unless its output is in object storage, or the lease is not named:
@@ -154,7 +158,7 @@ pub async fn complete_many(app: Arc<App>, request: Request) -> Result<Response> 
             Err(problem) => Err(problem),
         })
         .map(|answer| match answer {
-            Ok(done) => shown(&done),
+            Ok(done) => json!(shown(&done)),
             Err(error) => refused(&error),
         })
         .collect();
@@ -163,9 +167,9 @@ pub async fn complete_many(app: Arc<App>, request: Request) -> Result<Response> 
 
 fn read_item(item: &Value) -> Result<Report> {
     let mut form = Form::new(Some(item))?;
-    let task_id = form.uuid("task_id").required();
-    let lease_id = form.uuid("lease_id").required();
-    let said = read(form, Some(item), Some(lease_id))?;
+    let (task_id, lease_id) = read_ids(&mut form);
+    let said = read(&mut form, Some(item), Some(lease_id));
+    form.finish()?;
     Ok(Report {
         task_id,
         lease_id,
@@ -175,12 +179,15 @@ fn read_item(item: &Value) -> Result<Report> {
     })
 }
 
-fn shown(done: &Completed) -> Value {
-    json!({
-        "task_id": done.task_id, "lease_id": done.lease_id, "task_status": done.task_status,
-        "artifact_id": done.artifact_id, "completed_at": done.completed_at,
-        "replayed": done.replayed,
-    })
+fn shown(done: &Completed) -> wire::Ended {
+    wire::Ended {
+        task_id: done.task_id,
+        lease_id: done.lease_id,
+        task_status: done.task_status.clone(),
+        artifact_id: done.artifact_id,
+        completed_at: done.completed_at,
+        replayed: done.replayed,
+    }
 }
 
 fn refused(error: &Error) -> Value {
@@ -189,8 +196,14 @@ fn refused(error: &Error) -> Value {
     Value::Object(body)
 }
 
+/// The task and the lease that an item is about.
+pub(super) fn read_ids(form: &mut Form<'_>) -> (Uuid, Uuid) {
+    let task_id = form.uuid("task_id").required();
+    (task_id, form.uuid("lease_id").required())
+}
+
 /// What the rest of a form says.
-fn read(mut form: Form<'_>, body: Option<&Value>, lease_id: Option<Uuid>) -> Result<Said> {
+pub(super) fn read(form: &mut Form<'_>, body: Option<&Value>, lease_id: Option<Uuid>) -> Said {
     let status = form.choice("status", &["success", "error"]).required();
     let output: Option<String> = form.string("output").max(OUTPUT_MAX).nullable();
     let error: Option<String> = form.string("error_message").max(ERROR_MAX).nullable();
@@ -211,10 +224,9 @@ fn read(mut form: Form<'_>, body: Option<&Value>, lease_id: Option<Uuid>) -> Res
         .each(1, 256)
         .or(Vec::new());
     let retryable = form.boolean("retryable").or(true);
-    let conversation = conversation(&mut form);
-    let stopped = stopped(&mut form);
+    let conversation = conversation(form);
+    let stopped = stopped(form);
     let worker = form.string("worker_id").max(128).nullable();
-    form.finish()?;
     let tags: Vec<String> = tags.into_iter().collect();
     let mut metrics = metrics(body.and_then(|body| body.get("metrics")));
     metrics.insert("duration_ms".to_owned(), json!(duration));
@@ -229,7 +241,7 @@ fn read(mut form: Form<'_>, body: Option<&Value>, lease_id: Option<Uuid>) -> Res
         .maybe("conversation", conversation)
         .maybe("stopped", stopped)
         .maybe("worker_id", worker);
-    Ok(Said {
+    Said {
         lease_id,
         status,
         output,
@@ -238,7 +250,7 @@ fn read(mut form: Form<'_>, body: Option<&Value>, lease_id: Option<Uuid>) -> Res
         kind,
         tags,
         options,
-    })
+    }
 }
 
 /// The metrics beside those of the contract that are kept: numbers, booleans and short texts.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::App;
 use crate::db::calls::credential::{credential_clear, credential_list};
 use crate::error::Result;
@@ -20,5 +18,6 @@ pub async fn clear(app: Arc<App>, request: Request) -> Result<Response> {
     let name = request.param("name")?;
     credential_clear(&app.db, name, request.caller().name()).await?;
     app.fleet.forget().await;
-    Response::ok(&json!({ "cleared": true, "name": name }))
+    let (cleared, name) = (true, name.to_owned());
+    Response::ok(&wire::Cleared { cleared, name })
 }

@@ -13,7 +13,7 @@ use crate::db::calls::worker::{Worker, worker_get};
 use crate::dispatch::lease_seconds;
 use crate::error::{Error, Kind, Result};
 use crate::http::validate::Form;
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, wire};
 use crate::routing::{Need, rank};
 
 /// `POST /llm-tasks/:id/dispatch`: leases the task and has the worker's agent run it; answers when
@@ -22,7 +22,7 @@ pub async fn dispatch(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     let body = request.json().await?;
     let mut form = Form::or_empty(body.as_ref())?;
-    let worker: Option<String> = form.string("worker_id").min(1).max(128).nullable();
+    let worker = read(&mut form);
     form.finish()?;
     refuse_while_stopping(&app)?;
     app.dispatcher.check()?;
@@ -38,10 +38,18 @@ pub async fn dispatch(app: Arc<App>, request: Request) -> Result<Response> {
         }
     };
     let (grant, execution) = app.shutdown.spawn(run).await.map_err(Error::internal)??;
-    Response::ok(&json!({
-        "dispatched": true, "task_id": grant.task_id, "worker_id": grant.worker_id,
-        "lease_id": grant.lease_id, "execution": execution,
-    }))
+    Response::ok(&wire::Dispatched {
+        dispatched: true,
+        task_id: grant.task_id,
+        worker_id: grant.worker_id,
+        lease_id: grant.lease_id,
+        execution,
+    })
+}
+
+/// The worker that is wished for.
+pub(super) fn read(form: &mut Form<'_>) -> Option<String> {
+    form.string("worker_id").min(1).max(128).nullable()
 }
 
 /// Leases the task to the best worker that has an address, and tells the address.

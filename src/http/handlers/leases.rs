@@ -28,8 +28,7 @@ pub async fn lease(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     let body = request.json().await?;
     let mut form = Form::or_empty(body.as_ref())?;
-    let worker: Option<String> = form.string("worker_id").min(1).max(128).nullable();
-    let ttl = form.integer("ttl_seconds").range(1, TTL_MAX).or(TTL);
+    let (worker, ttl) = read_lease(&mut form);
     form.finish()?;
     refuse_while_stopping(&app)?;
     let ttl = i32::try_from(ttl).unwrap_or(i32::MAX);
@@ -40,7 +39,15 @@ pub async fn lease(app: Arc<App>, request: Request) -> Result<Response> {
     app.metrics.leased(&grant);
     let worker = worker_get(&app.db, &grant.worker_id).await?;
     let lease = wire::Granted::from(grant).lease;
-    Response::created(&json!({ "lease": lease, "worker": wire::worker(&worker) }))
+    let worker = wire::worker(&worker);
+    Response::created(&wire::Assigned { lease, worker })
+}
+
+/// The worker that is wished for, and the lease's ttl.
+pub(super) fn read_lease(form: &mut Form<'_>) -> (Option<String>, i64) {
+    let worker = form.string("worker_id").min(1).max(128).nullable();
+    let ttl = form.integer("ttl_seconds").range(1, TTL_MAX).or(TTL);
+    (worker, ttl)
 }
 
 /// Leases the task to the best worker. A snapshot that has grown stale gets one second chance.
@@ -141,8 +148,7 @@ pub async fn heartbeat(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::or_empty(body.as_ref())?;
     let lease_id = named_lease(&app, &request, &mut form);
-    let worker = form.string("worker_id").max(128).nullable();
-    let ttl = form.integer("ttl_seconds").range(1, TTL_MAX).optional();
+    let (worker, ttl) = read_heartbeat(&mut form);
     form.finish()?;
     let actor = request.caller().name();
     let lease = if let Some(lease_id) = lease_id {
@@ -161,7 +167,16 @@ pub async fn heartbeat(app: Arc<App>, request: Request) -> Result<Response> {
         lease::lease_heartbeat(&app.db, id, None, options).await?
     };
     let expires_at = lease.expires_at;
-    Response::ok(&json!({ "lease": wire::Lease::from(lease), "expires_at": expires_at }))
+    let lease = wire::Lease::from(lease);
+    Response::ok(&wire::Beaten { lease, expires_at })
+}
+
+/// What a heartbeat may say beside the lease's id: the worker, and for how long.
+pub(super) fn read_heartbeat(form: &mut Form<'_>) -> (Option<String>, Option<i64>) {
+    (
+        form.string("worker_id").max(128).nullable(),
+        form.integer("ttl_seconds").range(1, TTL_MAX).optional(),
+    )
 }
 
 /// How the worker ended the processes of the task.
@@ -188,17 +203,22 @@ pub async fn release(app: Arc<App>, request: Request) -> Result<Response> {
     if lease_id.is_none() {
         form.problem("lease_id", "Required");
     }
-    let reason = form.string("reason").max(2000).nullable();
-    let limited_until = form.epoch_ms("limited_until").nullable();
-    let stopped = stopped(&mut form);
-    let worker = form.string("worker_id").max(128).nullable();
+    let options = read_release(&mut form, request.caller().name());
     form.finish()?;
-    let options = VerbOptions::of(request.caller().name())
-        .maybe("reason", reason)
-        .maybe("limited_until", limited_until)
-        .maybe("stopped", stopped)
-        .maybe("worker_id", worker);
     lease::lease_release(&app.db, id, lease_id.unwrap_or_default(), options).await?;
     let task = task_get(&app.db, id).await?;
     Response::ok(&wire::Task::from(task))
+}
+
+/// What a release may say beside the lease's id.
+pub(super) fn read_release(form: &mut Form<'_>, actor: &str) -> VerbOptions {
+    let reason = form.string("reason").max(2000).nullable();
+    let limited_until = form.epoch_ms("limited_until").nullable();
+    let stopped = stopped(form);
+    let worker = form.string("worker_id").max(128).nullable();
+    VerbOptions::of(actor)
+        .maybe("reason", reason)
+        .maybe("limited_until", limited_until)
+        .maybe("stopped", stopped)
+        .maybe("worker_id", worker)
 }

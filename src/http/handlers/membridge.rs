@@ -10,7 +10,7 @@ use crate::db::calls::audit::audit_note;
 use crate::error::{Error, Result};
 use crate::http::control::{ControlCall, ControlSettings};
 use crate::http::validate::Form;
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, wire};
 
 /// The longest address, in characters.
 const URL_MAX: usize = 2048;
@@ -26,13 +26,13 @@ pub async fn show(app: Arc<App>, _request: Request) -> Result<Response> {
     Response::ok(&shown(&app.control.settings().await?))
 }
 
-fn shown(settings: &ControlSettings) -> Value {
-    json!({
-        "membridge_server_url": settings.url,
-        "admin_key_masked": if settings.has_key { MASK } else { "" },
-        "connected": settings.connected,
-        "last_test": settings.last_test,
-    })
+fn shown(settings: &ControlSettings) -> wire::Config {
+    wire::Config {
+        membridge_server_url: settings.url.clone(),
+        admin_key_masked: if settings.has_key { MASK } else { "" },
+        connected: settings.connected,
+        last_test: settings.last_test,
+    }
 }
 
 /// `POST /config`: `{"membridge_server_url", "admin_key"?}`. Without a key the stored one stays,
@@ -40,6 +40,15 @@ fn shown(settings: &ControlSettings) -> Value {
 pub async fn configure(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
+    let (url, key) = read(&mut form);
+    form.finish()?;
+    let key = key.filter(|key| !key.is_empty()).map(SecretString::from);
+    let actor = request.caller().name().to_owned();
+    Response::ok(&shown(&app.control.configure(url, key, actor).await?))
+}
+
+/// The address, and the key if one is given.
+pub(super) fn read(form: &mut Form<'_>) -> (String, Option<String>) {
     let url: String = form.string("membridge_server_url").max(URL_MAX).required();
     let key: Option<String> = form.string("admin_key").max(KEY_MAX).nullable();
     if key
@@ -51,18 +60,23 @@ pub async fn configure(app: Arc<App>, request: Request) -> Result<Response> {
             "Must be visible ASCII characters without spaces",
         );
     }
-    form.finish()?;
-    let key = key.filter(|key| !key.is_empty()).map(SecretString::from);
-    let actor = request.caller().name().to_owned();
-    Response::ok(&shown(&app.control.configure(url, key, actor).await?))
+    (url, key)
 }
 
 /// `POST /test-connection`.
 pub async fn test(app: Arc<App>, request: Request) -> Result<Response> {
     let actor = request.caller().name().to_owned();
     Response::ok(&match app.control.test(actor).await? {
-        Ok(health) => json!({ "connected": true, "health": health }),
-        Err(error) => json!({ "connected": false, "error": error }),
+        Ok(health) => wire::Tested {
+            connected: true,
+            health: Some(health),
+            error: None,
+        },
+        Err(error) => wire::Tested {
+            connected: false,
+            health: None,
+            error: Some(error),
+        },
     })
 }
 
@@ -93,15 +107,7 @@ pub async fn select(app: Arc<App>, request: Request) -> Result<Response> {
     let project = request.param("cid")?.to_owned();
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let node: String = form
-        .string("primary_node_id")
-        .min(1)
-        .max(NODE_MAX)
-        .required();
-    let seconds = form
-        .integer("lease_seconds")
-        .range(1, 86_400 * 365)
-        .optional();
+    let (node, seconds) = read_select(&mut form);
     form.finish()?;
     let mut asked = Map::from_iter([("primary_node_id".to_owned(), json!(node))]);
     if let Some(seconds) = seconds {
@@ -115,6 +121,20 @@ pub async fn select(app: Arc<App>, request: Request) -> Result<Response> {
     // Whoever asked may go away; what was promoted is written down all the same.
     let done = app.shutdown.spawn(promoting).await;
     Response::ok(&done.map_err(Error::internal)??)
+}
+
+/// The node to promote, and for how long.
+pub(super) fn read_select(form: &mut Form<'_>) -> (String, Option<i64>) {
+    let node: String = form
+        .string("primary_node_id")
+        .min(1)
+        .max(NODE_MAX)
+        .required();
+    let seconds = form
+        .integer("lease_seconds")
+        .range(1, 86_400 * 365)
+        .optional();
+    (node, seconds)
 }
 
 /// Promotes, then writes it down: a promotion that was refused has not happened.

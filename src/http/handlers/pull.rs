@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::leases::TTL;
@@ -28,6 +27,19 @@ const TASKS_MAX: i64 = 100;
 pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
+    let (ask, wait) = read(&mut form);
+    form.finish()?;
+    refuse_while_stopping(&app)?;
+    let grants = wait_for_work(&app, &ask, wait).await?;
+    for grant in &grants {
+        app.metrics.leased(grant);
+    }
+    let leases = grants.into_iter().map(wire::Granted::from).collect();
+    Response::ok(&wire::Pulled { leases })
+}
+
+/// What is asked for, and how long to wait for it.
+pub(super) fn read(form: &mut Form<'_>) -> (NextRequest, Duration) {
     let worker = form.string("worker_id").min(1).max(128).required();
     let session = form.uuid("session_id").required();
     let max_tasks = form.integer("max_tasks").range(1, TASKS_MAX).or(1);
@@ -39,8 +51,6 @@ pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
         .max_items(100)
         .each(1, 128)
         .optional();
-    form.finish()?;
-    refuse_while_stopping(&app)?;
     let ask = NextRequest {
         worker_id: worker,
         session_id: Some(session),
@@ -49,13 +59,7 @@ pub async fn pull(app: Arc<App>, request: Request) -> Result<Response> {
         request_id,
         queues: queues.map(|queues| queues.into_iter().collect()),
     };
-    let wait = Duration::from_secs(wait.unsigned_abs());
-    let grants = wait_for_work(&app, &ask, wait).await?;
-    for grant in &grants {
-        app.metrics.leased(grant);
-    }
-    let leases: Vec<_> = grants.into_iter().map(wire::Granted::from).collect();
-    Response::ok(&json!({ "leases": leases }))
+    (ask, Duration::from_secs(wait.unsigned_abs()))
 }
 
 /// Registers interest, then asks, then sleeps: what is submitted after the question finds the

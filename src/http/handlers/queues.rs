@@ -23,23 +23,29 @@ pub async fn list(app: Arc<App>, _request: Request) -> Result<Response> {
 pub async fn configure(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let limit = form.integer("max_running").range(1, 1_000_000).nullable();
+    let (limit, mut options) = read(&mut form, request.caller().name());
+    form.finish()?;
     let unlimited = body.as_ref().is_some_and(|body| {
         body.get("max_running")
             .is_some_and(serde_json::Value::is_null)
     });
-    let serial = form.boolean("serial_contexts").optional();
-    let aging = form.integer("aging_seconds").range(1, 86_400).optional();
-    let pin = form.integer("pin_wait_ms").range(0, 600_000).optional();
-    form.finish()?;
-    let mut options = VerbOptions::of(request.caller().name())
-        .maybe("serial_contexts", serial)
-        .maybe("aging_seconds", aging)
-        .maybe("pin_wait_ms", pin);
     if limit.is_some() || unlimited {
         options = options.with("max_running", json!(limit));
     }
     change(&app, &request, options).await
+}
+
+/// The limit of a queue, and what else is to change.
+pub(super) fn read(form: &mut Form<'_>, actor: &str) -> (Option<i64>, VerbOptions) {
+    let limit = form.integer("max_running").range(1, 1_000_000).nullable();
+    let serial = form.boolean("serial_contexts").optional();
+    let aging = form.integer("aging_seconds").range(1, 86_400).optional();
+    let pin = form.integer("pin_wait_ms").range(0, 600_000).optional();
+    let options = VerbOptions::of(actor)
+        .maybe("serial_contexts", serial)
+        .maybe("aging_seconds", aging)
+        .maybe("pin_wait_ms", pin);
+    (limit, options)
 }
 
 /// `POST /queues/:name/pause`.
@@ -63,10 +69,15 @@ async fn change(app: &App, request: &Request, options: VerbOptions) -> Result<Re
 pub async fn redrive(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::or_empty(body.as_ref())?;
-    let limit = form.integer("limit").range(1, 1000).or(100);
+    let limit = read_redrive(&mut form);
     form.finish()?;
     let limit = i32::try_from(limit).unwrap_or(1);
     let actor = request.caller().name();
-    let tasks = task_requeue_dead(&app.db, request.param("name")?, limit, actor).await?;
-    Response::ok(&json!({ "requeued": tasks }))
+    let requeued = task_requeue_dead(&app.db, request.param("name")?, limit, actor).await?;
+    Response::ok(&wire::Requeued { requeued })
+}
+
+/// How many to requeue.
+pub(super) fn read_redrive(form: &mut Form<'_>) -> i64 {
+    form.integer("limit").range(1, 1000).or(100)
 }

@@ -47,6 +47,34 @@ impl Submission {
 /// Reads one. `header_key` is the `Idempotency-Key` header, an alternative to the member.
 pub fn read(body: Option<&Value>, header_key: Option<&str>) -> Result<Submission> {
     let mut form = Form::new(body)?;
+    let Fields {
+        task,
+        queue,
+        requires,
+        run_at,
+        key,
+    } = fields(&mut form);
+    form.finish()?;
+    let task = task.maybe("idempotency_key", one_key(key, header_key)?);
+    Ok(Submission {
+        task: task.json(),
+        queue,
+        requires,
+        run_at,
+    })
+}
+
+/// What a submission says, before anything is checked across fields.
+pub(super) struct Fields {
+    task: VerbOptions,
+    queue: String,
+    requires: Vec<String>,
+    run_at: Option<i64>,
+    key: Option<String>,
+}
+
+/// The fields of a submission.
+pub(super) fn fields(form: &mut Form<'_>) -> Fields {
     let context = form.string("context_id").min(1).max(CONTEXT_MAX).required();
     let agent = form.string("agent_slug").min(1).max(NAME_MAX).required();
     let prompt = form.string("prompt").min(1).max(PROMPT_MAX).required();
@@ -76,7 +104,6 @@ pub fn read(body: Option<&Value>, header_key: Option<&str>) -> Result<Submission
         .min(1)
         .max(NAME_MAX)
         .nullable();
-    form.finish()?;
     let task = policy
         .with("context_id", context)
         .with("agent_slug", agent)
@@ -88,15 +115,14 @@ pub fn read(body: Option<&Value>, header_key: Option<&str>) -> Result<Submission
         .with("queue", queue.clone())
         .with("requires", json!(requires))
         .with("priority", priority)
-        .maybe("run_at", run_at)
-        .maybe("idempotency_key", one_key(key, header_key)?)
-        .json();
-    Ok(Submission {
+        .maybe("run_at", run_at);
+    Fields {
         task,
         queue,
         requires: requires.into_iter().collect(),
         run_at,
-    })
+        key,
+    }
 }
 
 fn read_policy(form: &mut Form<'_>) -> VerbOptions {

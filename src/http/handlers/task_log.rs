@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -13,18 +12,18 @@ use crate::db::calls::task::task_status;
 use crate::db::calls::task_log::{Piece, task_log_append, task_log_read};
 use crate::error::{Error, Kind, Result};
 use crate::http::validate::Form;
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, wire};
 
 /// The longest piece, in characters, as in the verb.
 const PIECE_MAX: usize = 64 << 10;
 /// The largest position.
 const POSITION_MAX: i64 = 1 << 40;
 /// How many pieces a page has at most.
-const PAGE_MAX: i64 = 1000;
+pub(super) const PAGE_MAX: i64 = 1000;
 /// How many pieces a page has.
-const PAGE: i64 = 200;
+pub(super) const PAGE: i64 = 200;
 /// How long a reader may wait for more, in seconds.
-const WAIT_MAX: i64 = 60;
+pub(super) const WAIT_MAX: i64 = 60;
 /// How often a waiting reader is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -33,14 +32,23 @@ pub async fn append(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
+    let (lease, offset, text, options) = read_piece(&mut form);
+    form.finish()?;
+    let (next_offset, capped) = task_log_append(&app.db, id, lease, offset, &text, options).await?;
+    Response::ok(&wire::Appended {
+        next_offset,
+        capped,
+    })
+}
+
+/// A piece of a log: the lease, where it begins, its text, and whose it is.
+pub(super) fn read_piece(form: &mut Form<'_>) -> (Uuid, i64, String, VerbOptions) {
     let lease = form.uuid("lease_id").required();
     let offset = form.integer("offset").range(0, POSITION_MAX).required();
     let text: String = form.string("text").max(PIECE_MAX).required();
     let worker = form.string("worker_id").max(128).nullable();
-    form.finish()?;
     let options = VerbOptions::default().maybe("worker_id", worker);
-    let (next, capped) = task_log_append(&app.db, id, lease, offset, &text, options).await?;
-    Response::ok(&json!({ "next_offset": next, "capped": capped }))
+    (lease, offset, text, options)
 }
 
 /// `GET /llm-tasks/:id/log?after=&limit=&wait_seconds=`: `{"chunks": […], "next_cursor", "end"}`.
@@ -69,11 +77,11 @@ pub async fn read(app: Arc<App>, request: Request) -> Result<Response> {
             let next = pieces
                 .last()
                 .map_or(after, |last| (last.fence, last.position));
-            return Response::ok(&json!({
-                "chunks": pieces.iter().map(shown).collect::<Vec<_>>(),
-                "next_cursor": format!("{}.{}", next.0, next.1),
-                "end": is_over && !is_full,
-            }));
+            return Response::ok(&wire::LogPage {
+                chunks: pieces.iter().map(shown).collect(),
+                next_cursor: format!("{}.{}", next.0, next.1),
+                end: is_over && !is_full,
+            });
         }
         tokio::select! {
             () = sleep(LOOK_EVERY) => {}
@@ -90,15 +98,15 @@ async fn is_over(app: &App, id: Uuid) -> Result<bool> {
     ))
 }
 
-fn shown(piece: &Piece) -> Value {
-    json!({
-        "cursor": format!("{}.{}", piece.fence, piece.position),
-        "lease_id": piece.lease_id,
-        "attempt": piece.attempt,
-        "fence": piece.fence,
-        "at": piece.at,
-        "text": piece.text,
-    })
+fn shown(piece: &Piece) -> wire::LogChunk {
+    wire::LogChunk {
+        cursor: format!("{}.{}", piece.fence, piece.position),
+        lease_id: piece.lease_id,
+        attempt: piece.attempt,
+        fence: piece.fence,
+        at: piece.at,
+        text: piece.text.clone(),
+    }
 }
 
 /// `FENCE.POSITION`, as an earlier answer named it.

@@ -165,14 +165,19 @@ pub async fn cancel(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     let body = request.json().await?;
     let mut form = Form::or_empty(body.as_ref())?;
-    let reason = form.string("reason").max(2000).nullable();
-    let grace = form.integer("grace_seconds").range(1, 3600).optional();
+    let options = read_cancel(&mut form, request.caller().name());
     form.finish()?;
-    let options = VerbOptions::of(request.caller().name())
-        .maybe("reason", reason)
-        .maybe("grace_seconds", grace);
     task::task_cancel(&app.db, id, options).await?;
     Response::ok(&wire::Task::from(task::task_get(&app.db, id).await?))
+}
+
+/// What a cancel may say.
+pub(super) fn read_cancel(form: &mut Form<'_>, actor: &str) -> VerbOptions {
+    let reason = form.string("reason").max(2000).nullable();
+    let grace = form.integer("grace_seconds").range(1, 3600).optional();
+    VerbOptions::of(actor)
+        .maybe("reason", reason)
+        .maybe("grace_seconds", grace)
 }
 
 /// `POST /llm-tasks/:id/requeue`.
@@ -187,9 +192,14 @@ pub async fn prioritize(app: Arc<App>, request: Request) -> Result<Response> {
     let id = task_id(&request)?;
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let priority = form.integer("priority").range(0, 9).required();
+    let priority = read_priority(&mut form);
     form.finish()?;
     let priority = i32::try_from(priority).unwrap_or(i32::MAX);
     task::task_prioritize(&app.db, id, priority, request.caller().name()).await?;
     Response::ok(&wire::Task::from(task::task_get(&app.db, id).await?))
+}
+
+/// The priority to have.
+pub(super) fn read_priority(form: &mut Form<'_>) -> i64 {
+    form.integer("priority").range(0, 9).required()
 }

@@ -39,16 +39,8 @@ pub async fn show(app: Arc<App>, request: Request) -> Result<Response> {
 pub async fn create(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let name = form.string("name").min(1).max(NAME_MAX).required();
-    let url = form.string("url").max(URL_MAX).required();
-    let options = options(&mut form, request.caller().name());
+    let new = read_new(&mut form, request.caller().name());
     form.finish()?;
-    let new = Change {
-        name: Some(name),
-        url: Some(url),
-        new_secret: true,
-        options,
-    };
     let (webhook, secret) = app.webhooks.create(new).await?;
     let mut body = shown(&webhook);
     body["secret"] = json!(shown_secret(&secret));
@@ -60,23 +52,34 @@ pub async fn configure(app: Arc<App>, request: Request) -> Result<Response> {
     let id = webhook_id(&request)?;
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let name = form.string("name").min(1).max(NAME_MAX).optional();
-    let url = form.string("url").max(URL_MAX).optional();
-    let new_secret = form.boolean("new_secret").or(false);
-    let options = options(&mut form, request.caller().name());
+    let change = read_change(&mut form, request.caller().name());
     form.finish()?;
-    let change = Change {
-        name,
-        url,
-        new_secret,
-        options,
-    };
     let (webhook, secret) = app.webhooks.configure(id, change).await?;
     let mut body = shown(&webhook);
     if let Some(secret) = secret {
         body["secret"] = json!(shown_secret(&secret));
     }
     Response::ok(&body)
+}
+
+/// A new webhook.
+pub(super) fn read_new(form: &mut Form<'_>, actor: &str) -> Change {
+    Change {
+        name: Some(form.string("name").min(1).max(NAME_MAX).required()),
+        url: Some(form.string("url").max(URL_MAX).required()),
+        new_secret: true,
+        options: options(form, actor),
+    }
+}
+
+/// What is to be changed of one.
+pub(super) fn read_change(form: &mut Form<'_>, actor: &str) -> Change {
+    Change {
+        name: form.string("name").min(1).max(NAME_MAX).optional(),
+        url: form.string("url").max(URL_MAX).optional(),
+        new_secret: form.boolean("new_secret").or(false),
+        options: options(form, actor),
+    }
 }
 
 fn options(form: &mut Form<'_>, actor: &str) -> VerbOptions {

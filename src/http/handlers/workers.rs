@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::App;
 use crate::db::Db;
@@ -32,11 +33,8 @@ pub async fn list(app: Arc<App>, _request: Request) -> Result<Response> {
 pub async fn show(app: Arc<App>, request: Request) -> Result<Response> {
     let row = worker::worker_get(&app.db, request.param("id")?).await?;
     let leases = live_leases(&app.db, &row).await?;
-    let mut body = wire::worker(&row);
-    if let Value::Object(members) = &mut body {
-        members.insert("leases".to_owned(), json!(leases));
-    }
-    Response::ok(&body)
+    let worker = wire::worker(&row);
+    Response::ok(&wire::WorkerWithLeases { worker, leases })
 }
 
 /// The live leases of a worker, newest first.
@@ -64,6 +62,20 @@ async fn live_leases(db: &Db, worker: &worker::Worker) -> Result<Vec<wire::Lease
 pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
+    let (name, options) = read(&mut form, request.caller().name());
+    form.finish()?;
+    let row = worker::worker_register(&app.db, &name, options).await?;
+    app.fleet.forget().await;
+    let status = if row.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Response::json(status, &wire::worker(&row))
+}
+
+/// A registration: the worker's name, and what it says of itself.
+pub(super) fn read(form: &mut Form<'_>, actor: &str) -> (String, VerbOptions) {
     let name: String = form.string("name").min(1).max(128).required();
     let url: Option<String> = form.string("url").max(2048).optional();
     if url
@@ -78,7 +90,7 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
         let agents = capabilities.integer("max_concurrency").range(1, 32);
         let agents = agents.optional();
         let pool = capabilities.integer("slots").range(1, 1000).optional();
-        VerbOptions::of(request.caller().name())
+        VerbOptions::of(actor)
             .maybe("claude_cli", capabilities.boolean("claude_cli").optional())
             .maybe("max_concurrency", pool.or(agents))
             .maybe(
@@ -100,7 +112,6 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
     let os = form.string("os_info").max(512).optional();
     let method = form.string("install_method").max(128).optional();
     let credential: Option<String> = form.string("credential").min(1).max(128).nullable();
-    form.finish()?;
     let options = options
         .with("status", status)
         .maybe("url", url)
@@ -109,14 +120,7 @@ pub async fn register(app: Arc<App>, request: Request) -> Result<Response> {
         .maybe("os_info", os)
         .maybe("install_method", method)
         .maybe("credential", credential);
-    let row = worker::worker_register(&app.db, &name, options).await?;
-    app.fleet.forget().await;
-    let status = if row.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    Response::json(status, &wire::worker(&row))
+    (name, options)
 }
 
 fn is_http_url(text: &str) -> bool {
@@ -127,9 +131,14 @@ fn is_http_url(text: &str) -> bool {
 /// `DELETE /workers/:id`.
 pub async fn remove(app: Arc<App>, request: Request) -> Result<Response> {
     let id = request.param("id")?;
-    let ended = worker::worker_remove(&app.db, id, request.caller().name()).await?;
+    let leases_ended = worker::worker_remove(&app.db, id, request.caller().name()).await?;
     app.fleet.forget().await;
-    Response::ok(&json!({ "removed": true, "id": id, "leases_ended": ended }))
+    let (removed, id) = (true, id.to_owned());
+    Response::ok(&wire::Removed {
+        removed,
+        id,
+        leases_ended,
+    })
 }
 
 /// `POST /workers/:id/beat`.
@@ -137,6 +146,14 @@ pub async fn beat(app: Arc<App>, request: Request) -> Result<Response> {
     let id = request.param("id")?;
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
+    let (session, leases) = read_beat(&mut form);
+    form.finish()?;
+    let answer = app.beats.call(id, session, leases).await?;
+    Response::ok(&answer)
+}
+
+/// A beat: the session, and the leases that it works on.
+pub(super) fn read_beat(form: &mut Form<'_>) -> (Uuid, Vec<Value>) {
     let session = form.uuid("session_id").required();
     let leases = form
         .objects("leases", |lease| {
@@ -151,9 +168,7 @@ pub async fn beat(app: Arc<App>, request: Request) -> Result<Response> {
         })
         .max_items(BEAT_MAX)
         .or(Vec::new());
-    form.finish()?;
-    let answer = app.beats.call(id, session, leases).await?;
-    Response::ok(&answer)
+    (session, leases)
 }
 
 /// `POST /workers/:id/leave`: `{"session_id"}`, the last word of a worker's process. Answers
@@ -161,11 +176,16 @@ pub async fn beat(app: Arc<App>, request: Request) -> Result<Response> {
 pub async fn leave(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
     let mut form = Form::new(body.as_ref())?;
-    let session = form.uuid("session_id").required();
+    let session = read_leave(&mut form);
     form.finish()?;
     let offline = worker::worker_leave(&app.db, request.param("id")?, session).await?;
     app.fleet.forget().await;
-    Response::ok(&json!({ "offline": offline }))
+    Response::ok(&wire::Gone { offline })
+}
+
+/// Which process leaves.
+pub(super) fn read_leave(form: &mut Form<'_>) -> Uuid {
+    form.uuid("session_id").required()
 }
 
 /// `POST /workers/:id/drain`: no new leases.

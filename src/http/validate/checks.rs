@@ -1,6 +1,6 @@
 //! The rules of the types a field can have.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Report, expected};
@@ -12,6 +12,14 @@ pub trait Check {
 
     /// Checks `value`. Whoever returns `None` has reported a problem.
     fn read(&self, value: &Value, report: &mut Report<'_>) -> Option<Self::Out>;
+
+    /// The same rules as a JSON Schema.
+    fn schema(&self) -> Value;
+
+    /// How a default shows itself in a schema, if it can.
+    fn show(_default: &Self::Out) -> Option<Value> {
+        None
+    }
 }
 
 /// A string.
@@ -63,6 +71,24 @@ impl Check for Text {
         }
         sound.then(|| text.clone())
     }
+
+    fn schema(&self) -> Value {
+        let mut schema = json!({ "type": "string" });
+        if self.min > 0 {
+            schema["minLength"] = json!(self.min);
+        }
+        if self.max < usize::MAX {
+            schema["maxLength"] = json!(self.max);
+        }
+        if self.url {
+            schema["format"] = json!("uri");
+        }
+        schema
+    }
+
+    fn show(default: &String) -> Option<Value> {
+        Some(json!(default))
+    }
 }
 
 /// One of a few strings.
@@ -102,6 +128,14 @@ impl Check for Choice {
         }
         found.copied()
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "enum": self.options })
+    }
+
+    fn show(default: &&'static str) -> Option<Value> {
+        Some(json!(default))
+    }
 }
 
 /// A hyphenated UUID.
@@ -121,6 +155,10 @@ impl Check for UuidText {
             report.add("Invalid uuid");
         }
         id
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "format": "uuid" })
     }
 }
 
@@ -176,6 +214,21 @@ impl Check for Integer {
         }
         None
     }
+
+    fn schema(&self) -> Value {
+        let mut schema = json!({ "type": "integer" });
+        if self.min > i64::MIN {
+            schema["minimum"] = json!(self.min);
+        }
+        if self.max < i64::MAX {
+            schema["maximum"] = json!(self.max);
+        }
+        schema
+    }
+
+    fn show(default: &i64) -> Option<Value> {
+        Some(json!(default))
+    }
 }
 
 #[expect(
@@ -222,6 +275,21 @@ impl Check for Num {
         }
         None
     }
+
+    fn schema(&self) -> Value {
+        let mut schema = json!({ "type": "number" });
+        if self.min > f64::MIN {
+            schema["minimum"] = json!(self.min);
+        }
+        if self.max < f64::MAX {
+            schema["maximum"] = json!(self.max);
+        }
+        schema
+    }
+
+    fn show(default: &f64) -> Option<Value> {
+        Some(json!(default))
+    }
 }
 
 /// `true` or `false`.
@@ -236,5 +304,13 @@ impl Check for Bool {
             report.add(expected("boolean", value));
         }
         value.as_bool()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "boolean" })
+    }
+
+    fn show(default: &bool) -> Option<Value> {
+        Some(json!(default))
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::checks::{Check, Integer, Num, Text};
+use super::describe::{Described, or_null, with_default};
 use super::lists::{Json, Objects, Texts};
 use super::{Form, Report, expected};
 
@@ -13,6 +14,8 @@ pub struct Field<'f, C> {
     pub(super) value: Option<&'f Value>,
     pub(super) check: C,
     pub(super) report: Report<'f>,
+    pub(super) name: &'f str,
+    pub(super) described: Option<&'f mut Described>,
 }
 
 impl<C: Check> Field<'_, C> {
@@ -21,6 +24,7 @@ impl<C: Check> Field<'_, C> {
     where
         C::Out: Default,
     {
+        self.describe(|schema| schema, true);
         let Some(value) = self.value else {
             self.report.add("Required");
             return C::Out::default();
@@ -30,19 +34,33 @@ impl<C: Check> Field<'_, C> {
 
     /// The value, or `None` when absent; `null` is a problem.
     pub fn optional(mut self) -> Option<C::Out> {
+        self.describe(|schema| schema, false);
+        self.read()
+    }
+
+    fn read(&mut self) -> Option<C::Out> {
         self.value
             .and_then(|value| self.check.read(value, &mut self.report))
     }
 
+    fn describe(&mut self, change: impl FnOnce(Value) -> Value, required: bool) {
+        if let Some(described) = &mut self.described {
+            described.add(self.name, change(self.check.schema()), required);
+        }
+    }
+
     /// The value, or `None` when absent or `null`.
     pub fn nullable(mut self) -> Option<C::Out> {
+        self.describe(or_null, false);
         self.value = self.value.filter(|value| !value.is_null());
-        self.optional()
+        self.read()
     }
 
     /// The value, or `default` when absent; `null` is a problem.
-    pub fn or(self, default: C::Out) -> C::Out {
-        self.optional().unwrap_or(default)
+    pub fn or(mut self, default: C::Out) -> C::Out {
+        let shown = C::show(&default);
+        self.describe(|schema| with_default(schema, shown), false);
+        self.read().unwrap_or(default)
     }
 
     fn with(mut self, change: impl FnOnce(&mut C)) -> Self {
@@ -149,6 +167,9 @@ pub struct Nested<'f, 'a> {
 impl Nested<'_, '_> {
     /// What `read` makes of the object; absence is a problem (`Required`).
     pub fn required<T>(self, read: impl FnOnce(&mut Form<'_>) -> T) -> T {
+        if self.form.described.is_some() {
+            return self.describe(read, |schema| schema, true);
+        }
         if self.form.value(self.name).is_none() {
             self.form.problem(self.name, "Required");
             return read(&mut Form::over(None, None));
@@ -158,6 +179,9 @@ impl Nested<'_, '_> {
 
     /// What `read` makes of the object, or `None` when absent; `null` is a problem.
     pub fn optional<T>(self, read: impl FnOnce(&mut Form<'_>) -> T) -> Option<T> {
+        if self.form.described.is_some() {
+            return Some(self.describe(read, |schema| schema, false));
+        }
         self.form
             .value(self.name)
             .is_some()
@@ -166,6 +190,9 @@ impl Nested<'_, '_> {
 
     /// What `read` makes of the object, or `None` when absent or `null`.
     pub fn nullable<T>(self, read: impl FnOnce(&mut Form<'_>) -> T) -> Option<T> {
+        if self.form.described.is_some() {
+            return Some(self.describe(read, or_null, false));
+        }
         let present = self
             .form
             .value(self.name)
@@ -175,6 +202,9 @@ impl Nested<'_, '_> {
 
     /// What `read` makes of the object, which counts as `{}` when absent; `null` is a problem.
     pub fn or_empty<T>(self, read: impl FnOnce(&mut Form<'_>) -> T) -> T {
+        if self.form.described.is_some() {
+            return self.describe(read, |schema| schema, false);
+        }
         let field = self.form.inside.unwrap_or(self.name);
         let object = match self.form.value(self.name) {
             None => None,
@@ -188,6 +218,19 @@ impl Nested<'_, '_> {
         std::mem::swap(&mut inner.errors, &mut self.form.errors);
         let value = read(&mut inner);
         std::mem::swap(&mut inner.errors, &mut self.form.errors);
+        value
+    }
+
+    fn describe<T>(
+        self,
+        read: impl FnOnce(&mut Form<'_>) -> T,
+        change: impl FnOnce(Value) -> Value,
+        required: bool,
+    ) -> T {
+        let (schema, value) = Form::describe_with(read);
+        if let Some(described) = &mut self.form.described {
+            described.add(self.name, change(schema), required);
+        }
         value
     }
 }

@@ -1,6 +1,6 @@
 //! The rules of arrays, and of JSON that is kept as it is.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::checks::{Check, Text};
 use super::{Form, Report, expected};
@@ -31,6 +31,18 @@ impl Check for Texts {
             .map(|item| self.item.read(item, report))
             .collect();
         read.into_iter().collect()
+    }
+
+    fn schema(&self) -> Value {
+        let mut schema = json!({ "type": "array", "items": self.item.schema() });
+        if self.max_items < usize::MAX {
+            schema["maxItems"] = json!(self.max_items);
+        }
+        schema
+    }
+
+    fn show(default: &Vec<String>) -> Option<Value> {
+        Some(json!(default))
     }
 }
 
@@ -70,6 +82,18 @@ impl<T, F: Fn(&mut Form<'_>) -> T> Check for Objects<F> {
             std::mem::swap(&mut form.errors, report.errors);
         }
         (report.errors.count == before).then_some(values)
+    }
+
+    fn schema(&self) -> Value {
+        let items = Form::describe(&self.read);
+        let mut schema = json!({ "type": "array", "items": items });
+        if self.min_items > 0 {
+            schema["minItems"] = json!(self.min_items);
+        }
+        if self.max_items < usize::MAX {
+            schema["maxItems"] = json!(self.max_items);
+        }
+        schema
     }
 }
 
@@ -124,5 +148,15 @@ impl Check for Json {
             return None;
         }
         Some(value.clone())
+    }
+
+    fn schema(&self) -> Value {
+        let kinds = ["object", "array", "string", "number", "boolean"];
+        let text = format!("At most {} bytes of JSON.", self.max_bytes);
+        if self.max_bytes < usize::MAX {
+            json!({ "type": kinds, "description": text })
+        } else {
+            json!({ "type": kinds })
+        }
     }
 }

@@ -1,47 +1,84 @@
 //! Events: rows of the audit trail and of a task's own.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::db::calls::audit::Event;
 pub use crate::events::{cursor as position_id, position as event_position};
 
 /// One transition in the trail of a task.
+#[derive(Debug, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the members are described in the HTTP guide")]
+pub struct TaskEvent {
+    pub id: Uuid,
+    pub ver: Option<i32>,
+    pub action: String,
+    pub at: i64,
+    pub actor: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub lease_id: Option<Uuid>,
+    pub fence: Option<i32>,
+    pub worker_id: Option<String>,
+    pub attempts: Option<i16>,
+    pub detail: Option<Value>,
+}
+
+/// One transition in the trail of a task.
 #[must_use]
-pub fn task_event(row: &Event) -> Value {
-    json!({
-        "id": event_id(row),
-        "ver": row.ver,
-        "action": row.cause,
-        "at": row.at,
-        "actor": row.actor,
-        "from": row.prior,
-        "to": row.status,
-        "lease_id": row.lease_id,
-        "fence": row.fence,
-        "worker_id": row.worker_id,
-        "attempts": row.attempts,
-        "detail": row.detail,
-    })
+pub fn task_event(row: &Event) -> TaskEvent {
+    TaskEvent {
+        id: event_id(row),
+        ver: row.ver,
+        action: row.cause.clone(),
+        at: row.at,
+        actor: row.actor.clone(),
+        from: row.prior.clone(),
+        to: row.status.clone(),
+        lease_id: row.lease_id,
+        fence: row.fence,
+        worker_id: row.worker_id.clone(),
+        attempts: row.attempts,
+        detail: row.detail.clone(),
+    }
+}
+
+/// One row of the audit trail.
+#[derive(Debug, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the members are described in the HTTP guide")]
+pub struct Audit {
+    pub id: Uuid,
+    pub timestamp: i64,
+    pub action: String,
+    pub entity_type: String,
+    pub entity_id: String,
+    pub actor: String,
+    pub detail: String,
+    pub task_id: Option<Uuid>,
+    pub ver: Option<i32>,
+    pub lease_id: Option<Uuid>,
+    pub worker_id: Option<String>,
 }
 
 /// One row of the audit trail.
 #[must_use]
-pub fn audit(row: &Event) -> Value {
+pub fn audit(row: &Event) -> Audit {
     let (entity_type, entity_id) = entity(row);
-    json!({
-        "id": event_id(row),
-        "timestamp": row.at,
-        "action": action(&row.cause),
-        "entity_type": entity_type,
-        "entity_id": entity_id,
-        "actor": row.actor,
-        "detail": detail(row),
-        "task_id": row.task_id,
-        "ver": row.ver,
-        "lease_id": row.lease_id,
-        "worker_id": row.worker_id,
-    })
+    Audit {
+        id: event_id(row),
+        timestamp: row.at,
+        action: action(&row.cause).to_owned(),
+        entity_type: entity_type.to_owned(),
+        entity_id,
+        actor: row.actor.clone(),
+        detail: detail(row),
+        task_id: row.task_id,
+        ver: row.ver,
+        lease_id: row.lease_id,
+        worker_id: row.worker_id.clone(),
+    }
 }
 
 /// The cursor of an event's place in the log.
