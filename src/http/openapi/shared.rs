@@ -75,6 +75,8 @@ pub(super) fn tags() -> Value {
         { "name": "workers", "description": "Who works." },
         { "name": "queues", "description": "Queues and credentials." },
         { "name": "reading", "description": "Artifacts, audit trail, numbers." },
+        { "name": "events", "description": "What happens, as it happens, and lately." },
+        { "name": "webhooks", "description": "Where events are sent to." },
         { "name": "service", "description": "Probes, metrics, and this description." },
         { "name": "membridge", "description": "The connection to Membridge, and agents." },
     ])
