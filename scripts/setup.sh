@@ -117,6 +117,7 @@ if [ "${1:-}" = tests ]; then
     PATH="$PATH:/usr/sbin:/sbin" command -v nginx >/dev/null || more="$more nginx"
     command -v systemd-analyze >/dev/null || more="$more systemd"
     python3 -m pip --version >/dev/null 2>&1 || more="$more python3-pip"
+    python3 -c 'import ensurepip' 2>/dev/null || more="$more python3-venv"
     command -v chromedriver >/dev/null || more="$more chromium chromium-driver fonts-dejavu-core"
     PATH="$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || more="$more pgbouncer"
     command -v faketime >/dev/null || more="$more faketime"

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Schemathesis against a running service: every operation that GET /openapi.json describes, with
+# data made from the description, and each answer held against it.
+# Left out: the event stream, which does not end, and what only passes on Membridge's answers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=4.32.5
+target=${CARGO_TARGET_DIR:-target}
+venv=$target/schemathesis-$version
+if [ ! -x "$venv/bin/schemathesis" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet "schemathesis==$version"
+fi
+
+work=$(mktemp -d)
+service=
+end() {
+    [ -z "$service" ] || { kill "$service" && wait "$service"; } 2>/dev/null || true
+    rm -rf "$work"
+}
+trap end EXIT
+chmod 755 "$work"
+
+export RUNTIME_API_KEY=for-this-run-only
+"$target/debug/bloom" serve --listen 127.0.0.1:0 --data-dir "$work/data" --rate-per-minute 1000000 \
+    --heavy-rate-per-minute 1000000 --worker-rate-per-second 100000 >"$work/out" 2>"$work/log" &
+service=$!
+for _ in $(seq 120); do
+    address=$(sed -n 's/^BLOOM Runtime is at //p' "$work/out")
+    [ -n "$address" ] && break
+    kill -0 "$service" || { cat "$work/log" >&2; exit 1; }
+    sleep 0.5
+done
+
+check() {
+    "$venv/bin/schemathesis" run "${address:?the service did not start}/openapi.json" \
+        --header "X-Runtime-API-Key: $RUNTIME_API_KEY" --seed "${SEED:-1}" \
+        --exclude-path /api/runtime/events --exclude-path-regex '^/api/membridge/' \
+        --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection \
+        --suppress-health-check all --warnings off --request-timeout 70 --no-color \
+        --continue-on-failure "$@"
+}
+check --phases examples,coverage
+# By chance, but not those that may wait for a minute.
+check --phases fuzzing --max-examples "${EXAMPLES:-25}" --exclude-path /api/runtime/leases \
+    --exclude-path '/api/runtime/llm-tasks/{id}/log'
