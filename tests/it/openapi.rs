@@ -100,7 +100,14 @@ async fn the_document_and_its_page_are_served_without_a_key_or_a_script() {
         policy.starts_with("default-src 'none'; style-src 'self'"),
         "{policy}"
     );
-    for forbidden in ["<script", "src=", "href=\"http", "url(", " style=", " onclick"] {
+    for forbidden in [
+        "<script",
+        "src=",
+        "href=\"http",
+        "url(",
+        " style=",
+        " onclick",
+    ] {
         assert!(!page.text.contains(forbidden), "{forbidden}");
     }
     for route in router().unwrap().routes() {
