@@ -6,6 +6,7 @@
     reason = "a test says what is wrong by panicking; clippy's own exception leaves out helpers"
 )]
 
+mod alerts;
 mod batching;
 mod batching_beats;
 mod batching_leases;
