@@ -33,6 +33,7 @@ mod dispatch;
 mod doctor;
 mod embedded;
 mod events;
+mod examples;
 mod execution_path;
 mod fake_agent;
 mod fake_membridge;
