@@ -4,6 +4,7 @@ mod queues;
 mod stored;
 mod upkeep;
 mod webhooks;
+mod workers;
 
 /// A verb as `select * from bloom.NAME(ARGS)`.
 pub struct Verb {
@@ -210,7 +211,7 @@ pub fn verbs() -> Vec<Verb> {
     all.extend(lease_batches());
     all.push(stored::completion());
     all.extend(queues::queues());
-    all.extend(workers());
+    all.extend(workers::workers());
     all.extend(upkeep::readers());
     all.extend(upkeep::keepers());
     all.extend(webhooks::verbs());
@@ -443,64 +444,5 @@ fn leases() -> Vec<Verb> {
                 options(&[("grace_seconds", Opt::Int(0, 86400))]),
             ],
         ),
-    ]
-}
-
-fn workers() -> Vec<Verb> {
-    vec![
-        verb(
-            "worker_register",
-            vec![
-                arg("worker_id", "'w'", Arg::Name(128)),
-                options(&[
-                    ("url", Opt::Text(2048)),
-                    ("status", Opt::Among),
-                    ("claude_cli", Opt::Bool),
-                    ("max_concurrency", Opt::Int(1, 1000)),
-                    ("labels", Opt::Texts(100, 128)),
-                    ("ip_addrs", Opt::Texts(100, 128)),
-                    ("agent_version", Opt::Text(128)),
-                    ("os_info", Opt::Text(512)),
-                    ("install_method", Opt::Text(128)),
-                    ("credential", Opt::Text(128)),
-                ]),
-            ],
-        ),
-        verb(
-            "worker_update",
-            vec![
-                arg("worker_id", "'w'", Arg::Some(WORKER)),
-                options(&[("draining", Opt::Bool), ("status", Opt::Among)]),
-            ],
-        ),
-        verb(
-            "worker_remove",
-            vec![arg("worker_id", "'w'", Arg::Some(WORKER)), options(&[])],
-        ),
-        verb(
-            "worker_beat",
-            vec![
-                arg("worker_id", "'w'", Arg::Some(WORKER)),
-                arg("session_id", "gen_random_uuid()", Arg::Some(&["null"])),
-                arg("leases", "'[]'", Arg::Some(BEAT)),
-                bare_options(&[]),
-            ],
-        ),
-        verb(
-            "worker_leave",
-            vec![
-                arg("worker_id", "'w'", Arg::Some(WORKER)),
-                arg("session_id", "gen_random_uuid()", Arg::Some(&["null"])),
-            ],
-        ),
-        verb(
-            "worker_sweep",
-            vec![arg("silent_seconds", "60", Arg::Int(1, 86400))],
-        ),
-        verb(
-            "worker_get",
-            vec![arg("worker_id", "'w'", Arg::Some(WORKER))],
-        ),
-        verb("worker_list", vec![]),
     ]
 }

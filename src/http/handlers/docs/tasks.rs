@@ -128,7 +128,7 @@ fn one() -> Described {
         (
             "GET /api/runtime/llm-tasks/{id}/events",
             Operation::of(TAG, "The transitions of a task")
-                .text("With Accept: text/event-stream they are told as they happen, from the first on.")
+                .text("Asked for as text/event-stream, they are told as they happen, from the first on.")
                 .params([Param::query(
                     "after",
                     json!({ "type": "integer", "minimum": 0, "maximum": i32::MAX, "default": 0 }),
