@@ -8,11 +8,22 @@ works, and reports. What it may not do is go on once its lease is lost: somebody
 
 import sys
 import threading
+import time
 import uuid
 
 from bloom import Refused, call
 
 TTL_SECONDS = 30
+
+
+def work(prompt, stop):
+    """The work itself. It ends early where stop is set: somebody wants the task to end."""
+    words = 0
+    for _ in prompt.split():
+        if stop.is_set():
+            raise RuntimeError("cancelled")
+        words += 1
+    return f"{words} words"
 
 
 class Worker:
@@ -40,26 +51,32 @@ class Worker:
 
     def run(self, granted):
         lease, task = granted["lease"], granted["task"]
-        stop, done = threading.Event(), threading.Event()
+        stop, lost, done = threading.Event(), threading.Event(), threading.Event()
 
         def keep():
+            renewed = time.monotonic()
             while not done.wait(TTL_SECONDS / 3):
-                if self.beat(lease["id"]) != "ok":
+                asked = time.monotonic()
+                try:
+                    state, renewed = self.beat(lease["id"]), asked
+                except (OSError, Refused):
+                    # Not heard. Once the lease may have run out, it counts as lost.
+                    state = "ok" if asked - renewed < TTL_SECONDS else "lost"
+                if state == "lost":
+                    lost.set()
+                if state != "ok":
                     stop.set()
 
-        if self.beat(lease["id"]) != "ok":
-            return
         call("POST", f"/llm-tasks/{task['id']}/heartbeat", {"lease_id": lease["id"]})
         keeper = threading.Thread(target=keep, daemon=True)
         keeper.start()
         try:
-            # The work. A longer one looks at stop.is_set() from time to time.
-            report = {"status": "success", "output": f"{len(task['prompt'].split())} words"}
+            report = {"status": "success", "output": work(task["prompt"], stop)}
         except Exception as error:  # the task failed, not the worker
             report = {"status": "error", "error_message": str(error)}
         done.set()
         keeper.join()
-        if not stop.is_set():
+        if not lost.is_set():
             call("POST", f"/llm-tasks/{task['id']}/complete", {"lease_id": lease["id"], **report})
 
     def leave(self):

@@ -16,24 +16,38 @@ async function beat(lease_id: string): Promise<State> {
     return answer.leases[0]?.state ?? 'lost';
 }
 
-/** The work. A longer one looks at the signal from time to time. */
-async function work(task: Task, _stop: AbortSignal): Promise<string> {
+/** The work itself. It ends early where the signal says so: somebody wants the task to end. */
+async function work(task: Task, stop: AbortSignal): Promise<string> {
+    stop.throwIfAborted();
     return task.prompt.toUpperCase();
 }
 
 async function run({ lease, task }: Granted): Promise<void> {
     const lease_id = lease.id;
     const stop = new AbortController();
+    let lost = false;
+    let renewed = Date.now();
+    const keep = async () => {
+        const asked = Date.now();
+        let state: State;
+        try {
+            state = await beat(lease_id);
+            renewed = asked;
+        } catch {
+            // Not heard. Once the lease may have run out, it counts as lost.
+            state = asked - renewed < ttlSeconds * 1000 ? 'ok' : 'lost';
+        }
+        lost ||= state === 'lost';
+        if (state !== 'ok') stop.abort(new Error('cancelled'));
+    };
     await call('POST', `/llm-tasks/${task.id}/heartbeat`, { lease_id });
-    const keeper = setInterval(() => {
-        beat(lease_id).then(state => state === 'ok' || stop.abort(), () => undefined);
-    }, (ttlSeconds * 1000) / 3);
+    const keeper = setInterval(keep, (ttlSeconds * 1000) / 3);
     try {
         const report = await work(task, stop.signal).then(
             output => ({ status: 'success', output }),
             error => ({ status: 'error', error_message: String(error) }),
         );
-        if (!stop.signal.aborted) await call('POST', `/llm-tasks/${task.id}/complete`, { lease_id, ...report });
+        if (!lost) await call('POST', `/llm-tasks/${task.id}/complete`, { lease_id, ...report });
     } catch (error) {
         if (!(error instanceof Refused && error.code === 'lease_lost')) throw error;
     } finally {
