@@ -7,8 +7,8 @@ use std::process::Command;
 use bloom_runtime::metrics::{ALL, Kind};
 use serde_json::Value;
 
-/// Labels that Prometheus adds by itself.
-const ADDED: [&str; 3] = ["instance", "job", "le"];
+/// Labels that Prometheus adds by itself; it calls a label `job` of ours `exported_job`.
+const ADDED: [&str; 4] = ["instance", "job", "exported_job", "le"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -92,6 +92,7 @@ fn every_alert_is_explained_and_nothing_else_is() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
+    assert_eq!(rules.matches("\n        for: ").count(), alerts.len());
     let page = read("docs/alerts.md");
     let sections: BTreeSet<_> = page
         .lines()
@@ -107,6 +108,24 @@ fn every_alert_is_explained_and_nothing_else_is() {
             section.contains("- Look: ") && section.contains("- Do: "),
             "{alert}"
         );
+    }
+}
+
+#[test]
+fn every_alert_is_heard_and_is_silent_in_a_test() {
+    let rules = read("deploy/prometheus/alerts.yml");
+    let tests = read("deploy/prometheus/alerts.test.yml");
+    let alerts = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    for alert in alerts {
+        let of = format!("alertname: {alert}\n");
+        let expected: BTreeSet<_> = tests
+            .split(&of)
+            .skip(1)
+            .map(|rest| rest.trim_start().starts_with("exp_alerts: []"))
+            .collect();
+        assert_eq!(expected, BTreeSet::from([false, true]), "{alert}");
     }
 }
 
