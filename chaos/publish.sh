@@ -8,6 +8,8 @@ release=${CARGO_TARGET_DIR:-target}/release
 chaos=("$release/bloom-chaos")
 bloom=(--bloom "$release/bloom")
 out=${CARGO_TARGET_DIR:-target}/chaos
+# Or what an earlier run left could be published as this one's.
+rm -rf "$out/controls" "$out/clock" "$out/main"
 mkdir -p "$out"
 failed=0
 

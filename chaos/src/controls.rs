@@ -175,6 +175,18 @@ pub async fn run(control: Control, options: &RunOptions) -> anyhow::Result<Outco
     Ok(outcome(control, &check(&evidence)))
 }
 
+/// What comes of a control that could not be run to its end: nothing was seen.
+#[must_use]
+pub fn not_run(control: Control, error: &anyhow::Error) -> Outcome {
+    Outcome {
+        id: control.id(),
+        what: control.what().to_owned(),
+        caught: false,
+        found: BTreeMap::new(),
+        example: Some(format!("could not be run: {error:#}")),
+    }
+}
+
 fn adapt(control: Control, terms: &mut Terms) {
     match control {
         Control::C0 | Control::C9 => terms.probe_limit = Some(6_000_000),

@@ -50,7 +50,7 @@ async fn act(stage: &Stage, pick: &Pick) -> anyhow::Result<String> {
         Fault::F17 => database::connections_taken(rig, hold, rng).await,
         Fault::F19 => network::clients_hang_up(rig, hold, rng).await,
         Fault::F21 => machine::full(rig.options.volumes.data.as_deref(), hold).await,
-        Fault::F22 => machine::full(rig.options.volumes.wal.as_deref(), hold).await,
+        Fault::F22 => machine::no_wal(rig, hold).await,
         Fault::F23 => machine::full(rig.options.volumes.logs.as_deref(), hold).await,
         Fault::F25 => machine::wrong_clock(rig, hold, rng).await,
         Fault::F26 => machine::clock_jumps(rig, hold, rng).await,

@@ -11,6 +11,7 @@ use crate::journal::{Kind, Op};
 use crate::tables::Violation;
 
 pub mod page;
+pub mod verdict;
 
 /// How long after a fault times still count as its doing, microseconds.
 const AFTERMATH: i64 = 2_000_000;

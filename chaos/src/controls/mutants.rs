@@ -27,6 +27,7 @@ pub async fn apply(control: Control, admin: &Client) -> anyhow::Result<()> {
                 "synchronous_commit = off",
                 "wal_writer_delay = '10s'",
                 "wal_writer_flush_after = '1GB'",
+                "wal_buffers = '64MB'",
             ] {
                 admin
                     .batch_execute(&format!("alter system set {setting}"))

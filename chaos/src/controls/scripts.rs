@@ -35,11 +35,7 @@ pub async fn play(control: Control, load: &mut Load) -> anyhow::Result<Vec<Fault
         Control::C6 | Control::C7 => sleep(Duration::from_secs(8)).await,
         Control::C1 => {
             for _ in 0..4 {
-                sleep(Duration::from_millis(2500)).await;
-                let server = rig.cluster.primary();
-                let _surgery = rig.cluster.surgery.lock().await;
-                server.stop(Stop::Kill).await;
-                server.start().await?;
+                kill_unwritten(&rig).await?;
             }
         }
         Control::C2 => {
@@ -58,6 +54,21 @@ pub async fn play(control: Control, load: &mut Load) -> anyhow::Result<Vec<Fault
         Control::C10 => sloppy_worker(load).await?,
     }
     Ok(Vec::new())
+}
+
+/// The server dies with commits that only its memory knows. Its WAL writer stands still before:
+/// it is woken with every full page, and what it has handed to the kernel survives a kill -9.
+async fn kill_unwritten(rig: &Rig) -> anyhow::Result<()> {
+    sleep(Duration::from_secs(1)).await;
+    let server = rig.cluster.primary();
+    let sql = "select pid from pg_stat_activity where backend_type = 'walwriter'";
+    let admin = rig.cluster.admin().await?;
+    let writer: i32 = admin.query_one(sql, &[]).await?.get(0);
+    send(writer, Signal::STOP);
+    sleep(Duration::from_millis(1500)).await;
+    let _surgery = rig.cluster.surgery.lock().await;
+    server.stop(Stop::Kill).await;
+    server.start().await
 }
 
 /// The standby stops receiving, the primary goes on and dies, and the standby takes over.

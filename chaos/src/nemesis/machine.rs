@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rustix::fs::statvfs;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::rig::Rig;
 use crate::rig::machine::{faketime_library, open_files};
@@ -21,6 +22,8 @@ const LARGEST: usize = 8 << 30;
 const BLOCK: usize = 1 << 20;
 /// The most that is written so.
 const REST_LIMIT: usize = 1 << 30;
+/// How many segments of its log a server is made to begin: fewer than `wal_keep_size` holds.
+const SEGMENTS: usize = 6;
 
 /// F04: programs that do nothing but use the processors.
 pub async fn busy(hold: Duration) -> anyhow::Result<String> {
@@ -44,29 +47,80 @@ pub async fn busy(hold: Duration) -> anyhow::Result<String> {
     Ok("six programs burned processor time".to_owned())
 }
 
-/// F21, F22, F23: nothing more fits on a volume.
+/// F21, F23: nothing more fits on a volume.
 pub async fn full(volume: Option<&Path>, hold: Duration) -> anyhow::Result<String> {
-    let volume = volume.context("no volume of its own here")?;
-    let fillers = volume.join("fillers");
-    std::fs::create_dir_all(&fillers)?;
-    let taken = fill(&fillers);
+    let fillers = Fillers::on(volume)?;
+    let taken = fillers.fill()?;
     sleep(hold).await;
-    std::fs::remove_dir_all(&fillers)?;
-    Ok(format!(
-        "{} filled with {} MiB",
-        volume.display(),
-        taken? >> 20
-    ))
+    Ok(taken)
 }
 
-/// Reserves in large pieces what can be reserved, and writes the rest, until really nothing fits.
-fn fill(fillers: &Path) -> anyhow::Result<usize> {
-    let (mut size, mut taken) = (LARGEST, 0);
+/// F22: nothing more fits on the volume of the write-ahead log, and the server needs a new segment
+/// of it.
+pub async fn no_wal(rig: &Rig, hold: Duration) -> anyhow::Result<String> {
+    let fillers = Fillers::on(rig.options.volumes.wal.as_deref())?;
+    let taken = fillers.fill()?;
+    let segments = timeout(hold, next_segments(rig)).await;
+    let came = match segments {
+        Ok(Err(_)) => "the server gave up",
+        Ok(Ok(())) => "the server went on in segments that it had",
+        Err(_) => "the server did not answer",
+    };
+    sleep(hold).await;
+    Ok(format!("{taken}; {came}"))
+}
+
+/// Makes the server go on to new segments. No more of them than it keeps for a standby that lags.
+async fn next_segments(rig: &Rig) -> anyhow::Result<()> {
+    let admin = rig.cluster.admin().await?;
+    for _ in 0..SEGMENTS {
+        let sql = "select pg_logical_emit_message(false, 'chaos', ''), pg_switch_wal()";
+        admin.batch_execute(sql).await?;
+    }
+    Ok(())
+}
+
+/// Files that take all the room of a volume, for as long as this lives.
+struct Fillers {
+    dir: PathBuf,
+}
+
+impl Drop for Fillers {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Fillers {
+    fn on(volume: Option<&Path>) -> anyhow::Result<Self> {
+        let dir = volume.context("no volume of its own here")?.join("fillers");
+        std::fs::create_dir_all(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// Fills it: what was done, in words.
+    fn fill(&self) -> anyhow::Result<String> {
+        let before = statvfs(&self.dir)?;
+        fill(&self.dir)?;
+        let after = statvfs(&self.dir)?;
+        let taken = before.f_bavail.saturating_sub(after.f_bavail) * before.f_frsize;
+        let volume = self.dir.parent().and_then(Path::file_name);
+        let volume = volume.unwrap_or_default().to_string_lossy();
+        Ok(format!(
+            "the volume {volume} filled with {} MiB",
+            taken >> 20
+        ))
+    }
+}
+
+/// Reserves in large pieces what can be reserved, and writes the rest, until really nothing fits. A
+/// reservation that is refused may have taken all the room there was.
+fn fill(fillers: &Path) -> anyhow::Result<()> {
+    let mut size = LARGEST;
     while size > BLOCK {
         let mut reserve = std::process::Command::new("fallocate");
         reserve.args(["-l", &size.to_string()]);
-        let reserved = reserve.arg(fillers.join(size.to_string())).output()?;
-        taken += if reserved.status.success() { size } else { 0 };
+        reserve.arg(fillers.join(size.to_string())).output()?;
         size /= 2;
     }
     let mut file = File::create(fillers.join("rest"))?;
@@ -79,7 +133,7 @@ fn fill(fillers: &Path) -> anyhow::Result<usize> {
             Ok(count) => written += count,
         }
     }
-    Ok(taken + written)
+    Ok(())
 }
 
 /// F25: a service, or the workers, an hour off, in either direction.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Figures, Spread};
+use super::{Figures, Spread, verdict};
 use crate::controls::Outcome;
 use crate::journal::files;
 use crate::nemesis::schedule::Fault;
@@ -56,7 +56,9 @@ pub struct Sources {
     pub facts: Vec<(String, String)>,
 }
 
-fn number(value: usize) -> String {
+/// A number with commas.
+#[must_use]
+pub fn number(value: usize) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -79,6 +81,7 @@ pub fn write(sources: &Sources) -> anyhow::Result<String> {
          How this is measured: [the harness](../chaos/README.md). All figures below are of one run \
          with one seed, and of the short runs beside it.\n\n",
     );
+    verdict::write(&mut page, &sources.main, &sources.controls)?;
     facts(&mut page, sources)?;
     safety(&mut page, &sources.main)?;
     faults(&mut page, &sources.main)?;
