@@ -75,7 +75,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("cannot listen on {address}"))
+    bound.with_context(|| {
+        format!(
+            "cannot listen on {address} (is another bloom running there? \
+             --listen or BLOOM_LISTEN names another address)"
+        )
+    })
 }
 
 async fn serve(
