@@ -1,8 +1,8 @@
 #!/bin/sh
 # Gets the machine ready to build and run the service: a Rust toolchain, a C compiler, and the
 # PostgreSQL server programs; with the argument `tests` also what the tests use: psql, curl, npm (for
-# the Claude CLI), pip and venv (for the S3 server and schemathesis), ip, nginx, systemd-analyze, pgbouncer, faketime, and
-# Chromium with its driver.
+# the Claude CLI), pip and venv (for the S3 server and schemathesis), ip, nginx, systemd-analyze,
+# pgbouncer, faketime, and Chromium with its driver.
 # Changes nothing, and takes no time, where all of them are there.
 #
 # The Rust toolchain is only checked for. The others are installed with the system's package
