@@ -7,8 +7,7 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-api test-pg18 bench-build bench bench-smoke bench-peers \
-	bench-summary screenshots chaos-smoke chaos bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-api test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos bless fmt lint doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
