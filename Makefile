@@ -39,7 +39,7 @@ test-api: ## hold every answer against the description of the API (schemathesis)
 test-pg18: ## run the tests of the queue's SQL on PostgreSQL 18
 	@scripts/setup.sh tests
 	BLOOM_TEST_PG_BIN="$$(scripts/pg18.sh)" cargo test --locked --test it -- \
-		state_matrix sql_ races isolation model history install list_plans longpoll pool listen
+		state_matrix sql_ races isolation model history install list_plans longpoll pool listen peers_bugs
 
 BENCH = $${CARGO_TARGET_DIR:-target}/release/bloom-bench --bloom $(BLOOM) --commit "$$(git rev-parse --short HEAD)"
 

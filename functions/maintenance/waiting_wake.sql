@@ -5,7 +5,8 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- submissions and outside of their transactions, instead of letting each of them notify.
 --   p_lanes       array of {queue, requires, tasks}, at most 1000
 --   p_service_id  the caller, which will not wake itself
--- Writes nothing. Raises RT400.
+-- Tells nothing while the queue of notifications is half full (see ready_announce). Writes nothing.
+-- Raises RT400.
 begin
     if jsonb_typeof(p_lanes) is distinct from 'array' then
         perform refuse_field('lanes', 'Expected array');
@@ -20,7 +21,8 @@ begin
        from jsonb_array_elements(p_lanes) e
       where octet_length(e.value::text) < 7000
         and exists (select from waiting w
-            where w.until > clock_timestamp() and w.service_id <> p_service_id);
+            where w.until > clock_timestamp() and w.service_id <> p_service_id)
+        and pg_notification_queue_usage() < 0.5;
 end
 $$;
 comment on function bloom.waiting_wake(jsonb, uuid) is

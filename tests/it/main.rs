@@ -60,6 +60,7 @@ mod objects;
 mod openapi;
 mod outage;
 mod overview;
+mod peers_bugs;
 mod pg;
 mod plain_user;
 mod pool;
