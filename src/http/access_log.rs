@@ -1,7 +1,8 @@
-//! One line per request: `POST /api/runtime/llm-tasks 201 3ms`. Never the query, the body or a
-//! header.
+//! One line per request: `POST /api/runtime/llm-tasks 201 3ms`, with the client's address and the
+//! name of its key. Never the query, the body or a header.
 
 use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -35,6 +36,10 @@ pub type Observer = dyn Fn(&Observed<'_>) + Send + Sync;
 pub(super) struct Entry<'s> {
     pub(super) id: Uuid,
     pub(super) route: Option<&'static str>,
+    /// Where the request came from: behind a trusted proxy what that says.
+    pub(super) client: IpAddr,
+    /// The name of the caller's key; empty while nobody is known.
+    pub(super) caller: String,
     method: Method,
     path: String,
     start: Instant,
@@ -43,10 +48,12 @@ pub(super) struct Entry<'s> {
 }
 
 impl<'s> Entry<'s> {
-    pub(super) fn new(parts: &Parts, observer: Option<&'s Observer>) -> Self {
+    pub(super) fn new(parts: &Parts, client: IpAddr, observer: Option<&'s Observer>) -> Self {
         Self {
             id: Uuid::now_v7(),
             route: None,
+            client,
+            caller: String::new(),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             start: Instant::now(),
@@ -68,6 +75,8 @@ impl Drop for Entry<'_> {
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             request.id = %self.id,
+            http.client = %self.client,
+            http.caller = %Escaped(&self.caller),
             http.method = %method,
             http.path = %path,
             http.status = status,

@@ -56,7 +56,8 @@ impl<S: Send + Sync + 'static> Service<S> {
         let is_head = parts.method == Method::HEAD;
         // Length by chunks is where servers and proxies disagree; nothing after it is trusted.
         let mut must_close = parts.headers.contains_key(TRANSFER_ENCODING);
-        let entry = Entry::new(&parts, self.observer.as_deref());
+        let client = self.limits.client(peer, &parts.headers);
+        let entry = Entry::new(&parts, client, self.observer.as_deref());
         let id = entry.id;
         let body = BodySlot::new(incoming, &parts.headers);
         let mut exchange = Exchange {
@@ -64,7 +65,7 @@ impl<S: Send + Sync + 'static> Service<S> {
             counted: None,
             body,
         };
-        let answer = AssertUnwindSafe(self.answer(&mut exchange, peer, parts))
+        let answer = AssertUnwindSafe(self.answer(&mut exchange, parts))
             .catch_unwind()
             .await;
         let answer = answer.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
@@ -85,14 +86,9 @@ impl<S: Send + Sync + 'static> Service<S> {
         response.finish(is_head)
     }
 
-    async fn answer(
-        &self,
-        exchange: &mut Exchange<'_>,
-        peer: IpAddr,
-        parts: Parts,
-    ) -> Result<Response> {
+    async fn answer(&self, exchange: &mut Exchange<'_>, parts: Parts) -> Result<Response> {
         check_host(&parts)?;
-        let client = self.limits.client(peer, &parts.headers);
+        let client = exchange.entry.client;
         let (route, params) = match self.router.find(&parts.method, parts.uri.path()) {
             Match::Route(route, params) => (route, params),
             other => {
@@ -101,7 +97,7 @@ impl<S: Send + Sync + 'static> Service<S> {
             }
         };
         exchange.entry.route = Some(route.path());
-        let request = self.admit(exchange, client, parts, route, params).await?;
+        let request = self.admit(exchange, parts, route, params).await?;
         route.call(Arc::clone(&self.state), request).await
     }
 
@@ -109,11 +105,11 @@ impl<S: Send + Sync + 'static> Service<S> {
     async fn admit(
         &self,
         exchange: &mut Exchange<'_>,
-        client: IpAddr,
         parts: Parts,
         route: &Route<S>,
         params: Params,
     ) -> Result<Request> {
+        let client = exchange.entry.client;
         let needs_key = route.access() != Access::Open;
         let is_open = self.auth.policy() == Policy::Open;
         if needs_key && is_open && !is_local_request(&parts.headers) {
@@ -135,6 +131,7 @@ impl<S: Send + Sync + 'static> Service<S> {
                 return Err(unauthorized());
             }
         };
+        caller.name().clone_into(&mut exchange.entry.caller);
         exchange.count(self.limits.count(route.rate_class(), client, caller.key()))?;
         if !caller.may(route.access()) {
             return Err(forbidden());

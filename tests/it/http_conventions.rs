@@ -3,10 +3,15 @@
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use bloom_runtime::error::Result;
+use bloom_runtime::http::auth::{KeyHash, hash_key};
+use bloom_runtime::http::{Authenticator, KeyStore, Policy, Scope, ScopeSet, StoredKey};
+use futures_util::future::BoxFuture;
 use hyper::Method;
+use secrecy::SecretString;
 use serde_json::json;
 
-use crate::http_toy::{KEY, Toy};
+use crate::http_toy::{KEY, Toy, options};
 
 #[tokio::test]
 async fn success_is_bare_json_with_the_usual_headers() {
@@ -228,11 +233,60 @@ async fn the_access_log_has_one_clean_line_and_no_secrets() {
     let lines = logs.lines_with(answer.header("x-request-id").unwrap());
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("POST /api/echo 200 "), "{lines:?}");
+    // Who, and from where.
+    for part in ["http.client=127.0.0.1 ", "http.caller=api "] {
+        assert!(lines[0].contains(part), "{lines:?}");
+    }
     for canary in ["canary-query", "canary-body", "canary-agent", KEY] {
         assert_eq!(logs.lines_with(canary), [""; 0]);
     }
     let observed = toy.app.observed.lock().unwrap().clone();
     assert_eq!(observed, [(Some("/api/echo"), 200)]);
+}
+
+/// One stored key, which may read.
+struct ReadersKey;
+
+const READERS_KEY: &str = "readers-key-0123456789";
+
+impl KeyStore for ReadersKey {
+    fn find(&self, hash: KeyHash) -> BoxFuture<'_, Result<Option<StoredKey>>> {
+        let is_it = hash == hash_key(READERS_KEY.as_bytes());
+        let found = is_it.then(|| StoredKey {
+            id: uuid::Uuid::nil(),
+            name: "the reader".to_owned(),
+            scopes: ScopeSet::of(&[Scope::Reader]),
+            expires_in: None,
+        });
+        Box::pin(async move { Ok(found) })
+    }
+}
+
+#[tokio::test]
+async fn refusals_stand_in_the_log_with_who_was_refused() {
+    let logs = Logs::install();
+    let store: Arc<dyn KeyStore> = Arc::new(ReadersKey);
+    let auth = Authenticator::new(Policy::Keys, Some(&SecretString::from(KEY)), Some(store));
+    let toy = Toy::start_with(options(), auth).await;
+    for (key, status, caller) in [
+        ("canary-wrong-key", 401, "http.caller= "),
+        (READERS_KEY, 403, "http.caller=the\\x20reader "),
+    ] {
+        let mut raw = toy.raw().await;
+        let head = format!(
+            "DELETE /api/things/x HTTP/1.1\r\nHost: localhost\r\nX-Runtime-API-Key: {key}\r\n\r\n"
+        );
+        raw.send(head.as_bytes()).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, status);
+        let lines = logs.lines_with(answer.header("x-request-id").unwrap());
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let path = format!("DELETE /api/things/x {status} ");
+        for part in [path.as_str(), "http.client=127.0.0.1 ", caller] {
+            assert!(lines[0].contains(part), "{part}: {lines:?}");
+        }
+        assert_eq!(logs.lines_with(key), [""; 0]);
+    }
 }
 
 #[tokio::test]

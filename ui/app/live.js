@@ -134,7 +134,7 @@ async function read(body, heard) {
 
 /** One event of the stream. */
 function take(text) {
-    const fields = {};
+    const fields = Object.create(null);
     for (const line of text.split(/\r?\n/)) {
         const colon = line.indexOf(':');
         if (colon <= 0) continue;

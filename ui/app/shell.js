@@ -30,6 +30,12 @@ const Connection = () => {
         <${Icon} name=${CONNECTION_ICONS[state]} /><span>${t(`connection.${state}`)}</span></span>`;
 };
 
+/** Without the key, and without what it let the page show. */
+function forgetKey() {
+    key.set('');
+    location.reload();
+}
+
 function Tools() {
     const spoken = useStore(language);
     const chosen = useStore(theme);
@@ -43,7 +49,7 @@ function Tools() {
             <button type="button" class="tool" onClick=${() => theme.set(next(THEMES, chosen))} title=${t(`theme.${chosen}`)} aria-label=${t(`theme.${chosen}`)} data-tool="theme"><${Icon} name=${icons[chosen]} /></button>
             <button type="button" class="tool" onClick=${() => helpShown.set(true)} title=${t('tool.help')} aria-label=${t('tool.help')} data-tool="help"><${Icon} name="keyboard" /></button>
             ${known
-                ? html`<button type="button" class="tool" onClick=${() => { key.set(''); }} title=${t('tool.forget')} aria-label=${t('tool.forget')} data-tool="forget"><${Icon} name="log-out" /></button>`
+                ? html`<button type="button" class="tool" onClick=${forgetKey} title=${t('tool.forget')} aria-label=${t('tool.forget')} data-tool="forget"><${Icon} name="log-out" /></button>`
                 : html`<button type="button" class="tool" onClick=${() => signIn()} title=${t('key.enter')} aria-label=${t('key.enter')} data-tool="key"><${Icon} name="key-round" /></button>`}
         </div>
     </div>`;

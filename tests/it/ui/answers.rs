@@ -181,7 +181,8 @@ cross-origin-opener-policy: same-origin
 cross-origin-resource-policy: same-origin
 permissions-policy: camera=(), geolocation=(), microphone=(), payment=(), usb=()
 ";
-const DATA_POLICY: &str = "content-security-policy: default-src 'none'; frame-ancestors 'none'\n";
+const DATA_POLICY: &str = "content-security-policy: default-src 'none'; base-uri 'none'; \
+form-action 'none'; frame-ancestors 'none'\n";
 const PAGE_POLICY: &str = "content-security-policy: default-src 'none'; script-src 'self'; \
 style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
 frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\n";

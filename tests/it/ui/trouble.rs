@@ -49,9 +49,14 @@ async fn the_key_is_asked_for_once_and_kept_in_the_tab_only() {
         .sees("dialog[open]", "This service asks for a key")
         .await;
     let gone = browser
-        .js("return sessionStorage.getItem('bloom-api-key')", vec![])
+        .js(
+            "return [sessionStorage.getItem('bloom-api-key'), document.body.textContent]",
+            vec![],
+        )
         .await;
-    assert!(gone.is_null());
+    assert!(gone[0].is_null());
+    // Nor is what it let the page show.
+    assert!(!gone[1].as_str().unwrap().contains("do it"), "{gone}");
 }
 
 #[tokio::test]
