@@ -97,12 +97,19 @@ fn the_http_guide_shows_every_route() {
 
 #[test]
 fn links_between_the_documents_lead_somewhere() {
-    let mut pages: Vec<PathBuf> = ["", "docs", "docs/adr", "docs/reference", "migrations"]
-        .iter()
-        .flat_map(|dir| root().join(dir).read_dir().unwrap())
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|it| it == "md"))
-        .collect();
+    let mut pages: Vec<PathBuf> = [
+        "",
+        "docs",
+        "docs/adr",
+        "docs/reference",
+        "migrations",
+        "security",
+    ]
+    .iter()
+    .flat_map(|dir| root().join(dir).read_dir().unwrap())
+    .map(|entry| entry.unwrap().path())
+    .filter(|path| path.extension().is_some_and(|it| it == "md"))
+    .collect();
     pages.sort();
     let mut broken = Vec::new();
     for page in pages {
