@@ -82,6 +82,13 @@ fn refused(completion: &Completion, failure: &Failure) -> Completion {
         status: Status::Error,
         output: None,
         error_message: Some(message),
+        // What else was said of the run may be what was refused.
+        metrics: Metrics {
+            duration_ms: completion.metrics.duration_ms,
+            tokens_used: None,
+            more: Map::new(),
+        },
+        conversation: None,
         ..completion.clone()
     }
 }

@@ -217,11 +217,7 @@ impl Toy {
 
     /// Opens a connection.
     pub async fn raw(&self) -> Raw {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        Raw {
-            stream,
-            unread: Vec::new(),
-        }
+        Raw::connect(self.address).await
     }
 
     /// One request on a connection of its own; `head` is a request line and header lines, to which
@@ -318,8 +314,22 @@ impl Answer {
 }
 
 impl Raw {
+    /// A connection to any server.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends what the server takes; whether that was all.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
     }
 
     pub async fn answer(&mut self) -> Answer {
@@ -327,17 +337,21 @@ impl Raw {
     }
 
     async fn answer_to(&mut self, is_head: bool) -> Answer {
-        timeout(DEADLINE, self.read_answer(is_head))
+        timeout(DEADLINE, self.try_answer(is_head))
             .await
             .expect("an answer in time")
+            .expect("closed without a whole answer")
     }
 
-    async fn read_answer(&mut self, is_head: bool) -> Answer {
+    /// The next answer, however long it takes; `None` when the server closes without a whole one.
+    pub async fn try_answer(&mut self, is_head: bool) -> Option<Answer> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(self.fill().await, "closed without an answer");
+            if !self.fill().await {
+                return None;
+            }
         };
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
@@ -363,11 +377,13 @@ impl Raw {
             .map_or(0, |text| text.parse().unwrap());
         if !is_head {
             while self.unread.len() < length {
-                assert!(self.fill().await, "closed inside an answer");
+                if !self.fill().await {
+                    return None;
+                }
             }
             answer.body = self.unread.drain(..length).collect();
         }
-        answer
+        Some(answer)
     }
 
     async fn fill(&mut self) -> bool {

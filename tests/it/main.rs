@@ -39,6 +39,7 @@ mod fake_agent;
 mod fake_membridge;
 mod fake_service;
 mod history;
+mod hostile;
 mod http_auth;
 mod http_conventions;
 mod http_drain;

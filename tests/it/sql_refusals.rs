@@ -1,7 +1,7 @@
 //! Every argument of every verb, with values that it must refuse: always with an error of ours
 //! (`RT4xx`) or a data exception (class 22), never with an internal one, and without a trace.
 
-mod table;
+pub mod table;
 
 use tokio_postgres::Client;
 
@@ -14,14 +14,14 @@ const SERVICE: &str = "01900000-0000-7000-8000-00000000000f";
 
 /// A database with one leased task, one dead one and a worker with room, and the words that stand
 /// for them.
-struct Scene {
-    db: TestDb,
-    client: Client,
+pub struct Scene {
+    pub db: TestDb,
+    pub client: Client,
     words: Vec<(&'static str, String)>,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let db = TestDb::new().await;
         let client = db.connect().await;
         register(&client, "w", r#"{"max_concurrency": 3}"#).await;
@@ -76,13 +76,14 @@ impl Scene {
         Self { db, client, words }
     }
 
-    fn fill(&self, text: &str) -> String {
+    /// A statement with the ids in place of their words.
+    pub fn fill(&self, text: &str) -> String {
         let words = self.words.iter();
         words.fold(text.to_owned(), |text, (word, id)| text.replace(word, id))
     }
 
     /// Everything in the database that is not a counter.
-    async fn everything(&self) -> String {
+    pub async fn everything(&self) -> String {
         let sql = "select c.relname from pg_class c
                     where c.relnamespace = 'bloom_private'::regnamespace and c.relkind in ('r', 'p')
                       and not c.relispartition order by 1";

@@ -14,6 +14,10 @@ use crate::worker::output::{head, to_text, without_nul};
 /// How much of a tool's input or answer is shown in the log, in bytes.
 const MAX_SHOWN: usize = 500;
 
+/// The most tokens of a kind that are counted, and the most that the service takes: a stream that
+/// tells of more is wrong, and must not cost the report that carries the count.
+const MAX_TOKENS: u64 = 0x7fff_ffff;
+
 /// Reads the stream of one run, chunk by chunk.
 #[derive(Debug, Clone)]
 pub struct Story {
@@ -214,7 +218,7 @@ impl Told {
         self.close_message();
         self.usage.cost_usd = result["total_cost_usd"].as_f64().or(self.usage.cost_usd);
         let sums = Tokens::read(&result["usage"]);
-        if sums.input + sums.output > 0 {
+        if sums.input > 0 || sums.output > 0 {
             let model = self.usage.model.take();
             self.usage = Usage {
                 turns: self.usage.turns,
@@ -241,14 +245,12 @@ impl Tokens {
 
 impl Usage {
     fn add(&mut self, tokens: Tokens) {
-        self.input_tokens = self.input_tokens.saturating_add(tokens.input);
-        self.output_tokens = self.output_tokens.saturating_add(tokens.output);
-        self.cache_read_tokens = self.cache_read_tokens.saturating_add(tokens.cache_read);
-        let created = self
-            .cache_creation_tokens
-            .saturating_add(tokens.cache_creation);
-        self.cache_creation_tokens = created;
-        self.tokens_used = self.input_tokens.saturating_add(self.output_tokens);
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more).min(MAX_TOKENS);
+        add(&mut self.input_tokens, tokens.input);
+        add(&mut self.output_tokens, tokens.output);
+        add(&mut self.cache_read_tokens, tokens.cache_read);
+        add(&mut self.cache_creation_tokens, tokens.cache_creation);
+        self.tokens_used = (self.input_tokens + self.output_tokens).min(MAX_TOKENS);
     }
 }
 
@@ -309,6 +311,15 @@ mod tests {
         assert_eq!(end.result.unwrap()["result"], "done");
         assert_eq!((end.usage.tokens_used, end.usage.cost_usd), (38, Some(0.5)));
         assert_eq!(live.shown().unwrap().1, end.usage);
+    }
+
+    #[test]
+    fn a_count_beyond_all_bounds_stays_one_that_the_service_takes() {
+        let result = r#"{"type":"result","result":"done","usage":{"input_tokens":18446744073709551615,"output_tokens":18446744073709551615}}"#;
+        let end = told(result).1.end();
+        assert_eq!(end.result.unwrap()["result"], "done");
+        assert_eq!(end.usage.tokens_used, MAX_TOKENS);
+        assert_eq!(end.usage.input_tokens, MAX_TOKENS);
     }
 
     #[test]
