@@ -34,14 +34,19 @@ impl Outside {
         let configured = outbound.membridge()?;
         let entries = outbound.allowed()?;
         let port = database.endpoint.port();
-        let guard = Guard::new(Policy::new(entries.clone()).closing(port))?;
+        let policy = |entries| {
+            Policy::new(entries)
+                .closing(port)
+                .listed_only(outbound.outbound_listed_only)
+        };
+        let guard = Guard::new(policy(entries.clone()))?;
         let control = match &configured {
             None => guard.clone(),
             Some((url, _)) => {
                 let parsed = Url::parse(url).with_context(|| format!("--membridge-url {url}"))?;
                 // Whoever may configure the service may choose this one: for Membridge alone.
                 let entries = entries.into_iter().chain(Entry::of_url(&parsed));
-                let control = Guard::new(Policy::new(entries.collect()).closing(port))?;
+                let control = Guard::new(policy(entries.collect()))?;
                 let checked = control.check(url);
                 checked.map_err(|why| anyhow!("--membridge-url: {why}"))?;
                 control

@@ -31,8 +31,8 @@ pub struct OutboundArgs {
     pub sync_interval_ms: u64,
 
     /// Private networks and hosts that requests to workers, webhooks and Membridge may go to, separated by
-    /// commas: 10.0.0.0/8, 192.168.1.7, node.lan, node.lan:8001. Public addresses always may,
-    /// link-local ones never.
+    /// commas: 10.0.0.0/8, 192.168.1.7, node.lan, node.lan:8001. Public addresses may unless
+    /// `--outbound-listed-only` says otherwise, link-local ones never.
     #[arg(
         long,
         value_name = "LIST",
@@ -40,6 +40,10 @@ pub struct OutboundArgs {
         value_delimiter = ','
     )]
     pub outbound_allow: Vec<String>,
+
+    /// Such requests go to what `--outbound-allow` lists and nowhere else, public addresses included.
+    #[arg(long, env = "BLOOM_OUTBOUND_LISTED_ONLY")]
+    pub outbound_listed_only: bool,
 
     /// File of the keys that encrypt stored secrets, each 64 hexadecimal digits on a line; the first
     /// encrypts. With a private database it is made in the data directory if none is named.

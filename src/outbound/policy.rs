@@ -68,20 +68,30 @@ impl FromStr for Entry {
     }
 }
 
-/// Which addresses requests may go to: public ones, and what the entries open. Link-local,
-/// multicast and reserved addresses are opened by nothing.
+/// Which addresses requests may go to: public ones, unless only what is listed may be called, and
+/// what the entries open. Link-local, multicast and reserved addresses are opened by nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     entries: Vec<Entry>,
     closed: Vec<u16>,
+    listed_only: bool,
 }
 
 impl Policy {
     /// Public addresses and these.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
-        let closed = Vec::new();
-        Self { entries, closed }
+        Self {
+            entries,
+            ..Self::default()
+        }
+    }
+
+    /// Public addresses, too, only where an entry opens them.
+    #[must_use]
+    pub fn listed_only(mut self, listed_only: bool) -> Self {
+        self.listed_only = listed_only;
+        self
     }
 
     /// Never this port inside: our own database listens there.
@@ -108,8 +118,8 @@ impl Policy {
         let real = canonical(address);
         let is_open = match reach(real) {
             Reach::Never => return Err(format!("address {real} is never allowed")),
-            Reach::Public => true,
-            Reach::Inside => self
+            Reach::Public if !self.listed_only => true,
+            Reach::Public | Reach::Inside => self
                 .entries
                 .iter()
                 .any(|entry| entry.opens(host, port, real)),

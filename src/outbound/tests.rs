@@ -170,6 +170,30 @@ fn an_entry_opens_what_it_names_and_nothing_else() {
     }
 }
 
+#[tokio::test]
+async fn where_only_what_is_listed_may_be_called_public_addresses_are_closed_too() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let listed = policy(&["93.184.216.0/24", "127.0.0.1", "hooks.example:8443"]).listed_only(true);
+    let guard = Guard::new(listed.clone()).unwrap();
+    assert!(guard.check("http://93.184.216.34/").is_ok());
+    assert!(guard.check("http://127.0.0.1:8000/").is_ok());
+    assert!(guard.check("https://hooks.example:8443/").is_ok());
+    for url in [
+        "http://93.184.217.34/",
+        "http://[2606:2800:220:1::1]/",
+        "http://10.0.0.1/",
+        "https://hooks.example/",
+    ] {
+        let refusal = guard.check(url).unwrap_err();
+        assert!(refusal.contains("BLOOM_OUTBOUND_ALLOW"), "{url}: {refusal}");
+    }
+    // What a name leads to is seen when it is dialled.
+    let lookup = Scripted::new(&["93.184.217.34"]);
+    let guard = Guard::with_lookup(listed, lookup).unwrap();
+    let answer = get(&guard, "http://elsewhere.example/").await;
+    assert!(matches!(answer, Err(Failure::Refused(_))), "{answer:?}");
+}
+
 #[test]
 fn the_port_of_our_own_database_is_closed() {
     drop(rustls::crypto::ring::default_provider().install_default());

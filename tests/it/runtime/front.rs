@@ -1,6 +1,6 @@
 //! A real nginx in front of a service, with the configuration that is shipped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use uuid::Uuid;
@@ -33,6 +33,23 @@ impl Nginx {
 
     /// The same, with more of the operator's own in the http block around it.
     pub async fn start_within(base: &str, more: &str) -> Self {
+        let nginx = Self::launch(base, more, |_, shipped| shipped);
+        eventually("nginx answers", async || {
+            let request = nginx.api.request(reqwest::Method::GET, "/health");
+            nginx
+                .api
+                .try_send(request)
+                .await
+                .ok()
+                .filter(|reply| reply.status == 200)
+        })
+        .await;
+        nginx
+    }
+
+    /// Starts it on the shipped file, as `edit` leaves it, which is told the directory that nginx
+    /// has. Whether it answers is for the caller to see.
+    pub fn launch(base: &str, more: &str, edit: impl FnOnce(&Path, String) -> String) -> Self {
         let dir = std::env::temp_dir().join(format!("bloom-nginx-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).unwrap();
         let port = {
@@ -46,7 +63,7 @@ impl Nginx {
             .replace("server 127.0.0.1:5000;", &format!("server {address};"))
             .replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
         assert_ne!(bloom, shipped);
-        std::fs::write(dir.join("bloom.conf"), bloom).unwrap();
+        std::fs::write(dir.join("bloom.conf"), edit(&dir, bloom)).unwrap();
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {}/{name};", dir.display()))
             .join("\n");
@@ -58,7 +75,7 @@ impl Nginx {
         std::fs::write(dir.join("nginx.conf"), wrapper).unwrap();
         let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
             .into_iter()
-            .find(|path| std::path::Path::new(path).exists())
+            .find(|path| Path::new(path).exists())
             .expect("nginx is installed");
         let child = Command::new(program)
             .arg("-c")
@@ -69,18 +86,7 @@ impl Nginx {
             .spawn()
             .unwrap();
         let api = Api::new(&format!("http://127.0.0.1:{port}"), Some(KEY));
-        let nginx = Self { api, dir, child };
-        eventually("nginx answers", async || {
-            let request = nginx.api.request(reqwest::Method::GET, "/health");
-            nginx
-                .api
-                .try_send(request)
-                .await
-                .ok()
-                .filter(|reply| reply.status == 200)
-        })
-        .await;
-        nginx
+        Self { api, dir, child }
     }
 
     pub fn reload(&self) {
