@@ -20,6 +20,8 @@ pub mod auth;
 mod body;
 pub mod control;
 pub mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handlers;
 pub mod json;
 pub mod limits;

@@ -153,10 +153,15 @@ impl Guard {
     /// # Errors
     /// The text says what is wrong with it, for people.
     pub fn check(&self, text: &str) -> Result<Url, String> {
+        let too_long = || Err(format!("the URL is longer than {MAX_URL} bytes"));
         if text.len() > MAX_URL {
-            return Err(format!("the URL is longer than {MAX_URL} bytes"));
+            return too_long();
         }
         let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+        // Reading it may have made it longer: `é` is sent as `%C3%A9`.
+        if url.as_str().len() > MAX_URL {
+            return too_long();
+        }
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL must begin with http:// or https://".to_owned());
         }

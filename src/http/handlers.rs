@@ -17,7 +17,7 @@ mod metrics;
 mod overview;
 mod pull;
 mod queues;
-mod submission;
+pub(super) mod submission;
 mod task_log;
 mod tasks;
 mod webhooks;

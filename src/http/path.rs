@@ -14,10 +14,11 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 /// Whether `path` is one that may be routed at all.
 ///
 /// Refused: empty segments, dot segments however they are written, backslashes, malformed or
-/// non-UTF-8 percent-encoding, NUL, and bytes that are not ASCII.
+/// non-UTF-8 percent-encoding, NUL, and bytes that are not visible ASCII.
 #[must_use]
 pub fn is_sound(path: &str) -> bool {
-    if path.len() > MAX_PATH_BYTES || !path.is_ascii() || path.contains('\\') {
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+    if path.len() > MAX_PATH_BYTES || !is_plain || path.contains('\\') {
         return false;
     }
     let Some(segments) = path.strip_prefix('/') else {
@@ -83,6 +84,9 @@ mod tests {
             "/a/%2E%2e/b",
             "/.%2e",
             "/a%00",
+            "/a\0b",
+            "/a b",
+            "/a\u{7f}",
             "/a%",
             "/a%2",
             "/a%zz",

@@ -107,7 +107,13 @@ impl Policy {
         match url.host() {
             Some(Host::Ipv4(v4)) => self.check(&v4.to_string(), port, v4.into()),
             Some(Host::Ipv6(v6)) => self.check(&v6.to_string(), port, v6.into()),
-            Some(Host::Domain(name)) if !plain(name).is_empty() => self.check_name(name, port),
+            Some(Host::Domain(name)) if !plain(name).is_empty() => {
+                // `127.0.0.1..` is a name to URLs; whoever drops the dots has an address.
+                match plain(name).parse() {
+                    Ok(address) => self.check(name, port, address),
+                    Err(_) => self.check_name(name, port),
+                }
+            }
             _ => Err("the URL has no host".to_owned()),
         }
     }

@@ -4,6 +4,7 @@
 
 mod client;
 mod corpus;
+mod fuzz;
 mod places;
 mod routes;
 mod scene;
