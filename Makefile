@@ -7,7 +7,7 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-api test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-api test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ chaos: ## controls, faults for an hour, a page of figures (make chaos ARGS='--mi
 	@scripts/setup.sh tests
 	@cargo build --release --locked --bin bloom --bin bloom-chaos
 	@exec chaos/publish.sh $(ARGS)
+
+fuzz: setup ## fuzz the readers of bodies, paths, addresses and streams (make fuzz ARGS='300 router')
+	@exec fuzz/run.sh $(ARGS)
 
 bless: setup ## write the generated pages of docs/reference anew
 	BLOOM_BLESS=1 cargo test --locked --test it reference::

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::corpus::{Kind, all};
 
 /// How many variants of each input are tried.
-const VARIANTS: usize = 60;
+const VARIANTS: usize = 200;
 /// The largest input that is varied, in bytes.
 const VARIED_MAX: usize = 4096;
 /// What is put in where a variant grows.
