@@ -7,7 +7,7 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-api test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-api test-otel test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,10 @@ test-api: ## hold every answer against the description of the API (schemathesis)
 	@scripts/setup.sh tests
 	@cargo build --locked --bin bloom
 	@scripts/test-api.sh
+
+test-otel: ## build with spans for OpenTelemetry, and follow one trace through all parts
+	@scripts/setup.sh tests
+	cargo test --locked --features otel --test otel
 
 test-pg18: ## run the tests of the queue's SQL on PostgreSQL 18
 	@scripts/setup.sh tests

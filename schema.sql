@@ -433,6 +433,23 @@ create unique index event_task on bloom_private.event (task_id, ver, at);
 create index event_subject on bloom_private.event (subject, xid) where subject is not null;
 create index event_others on bloom_private.event (xid, seq) where subject is not null;
 
+-- Seals over the event log. Each covers the events between two positions: root is the root of a
+-- hash tree over leaves, the digests of those events in order, 32 bytes each. The service signs it
+-- with a key that the database does not have, together with the digest of the seal before (prior).
+create table bloom_private.seal (
+    seal_id bigint primary key check (seal_id >= 1),
+    at_ms bigint not null,
+    from_xid xid8 not null,
+    from_seq bigint not null,
+    to_xid xid8 not null,
+    to_seq bigint not null,
+    leaves bytea not null check (length(leaves) > 0 and length(leaves) % 32 = 0),
+    root bytea not null check (length(root) = 32),
+    prior bytea not null check (length(prior) = 32),
+    public_key bytea not null check (length(public_key) = 32),
+    signature bytea not null check (length(signature) = 64)
+);
+
 -- How many tasks of a queue have a status (tasks) and how many transitions ever led to it
 -- (entered), folded from the event log up to a transaction id; what came after it is added when
 -- somebody asks. No counter is touched by a transition.

@@ -36,6 +36,7 @@ grant execute on function
     bloom.artifact_get(uuid), bloom.artifact_list(uuid, integer, uuid),
     bloom.audit_list(integer, xid8, bigint, jsonb), bloom.audit_reach(xid8, bigint, jsonb),
     bloom.audit_read(xid8, bigint, integer), bloom.audit_end(), bloom.audit_verify(uuid, integer),
+    bloom.audit_seals(bigint, integer), bloom.audit_sealed(bigint),
     bloom.overview_get(text), bloom.stats(), bloom.measures()
 to bloom_reader;
 

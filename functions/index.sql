@@ -26,6 +26,7 @@
 -- Group: The event log
 \ir _internal/ready_announce.sql
 \ir _internal/event_record.sql
+\ir _internal/event_text.sql
 \ir _internal/event_note.sql
 \ir _internal/event_window.sql
 \ir _internal/event_trail.sql
@@ -48,6 +49,7 @@
 \ir _internal/lane_of.sql
 \ir _internal/task_place.sql
 \ir _internal/task_missing.sql
+\ir _internal/trace_check.sql
 \ir _internal/policy_read.sql
 \ir _internal/submission_read.sql
 \ir _internal/submission_try.sql
@@ -225,6 +227,10 @@
 \ir audit/audit_list.sql
 \ir audit/audit_reach.sql
 \ir audit/audit_verify.sql
+\ir audit/audit_unsealed.sql
+\ir audit/audit_seal.sql
+\ir audit/audit_seals.sql
+\ir audit/audit_sealed.sql
 \ir audit/audit_note.sql
 \ir audit/audit_read.sql
 \ir audit/audit_end.sql

@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 version=4.32.5
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 venv=$target/schemathesis-$version
-if [ ! -x "$venv/bin/schemathesis" ]; then
+if [ ! -x "$venv/bin/openapi-spec-validator" ]; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet "schemathesis==$version"
+    "$venv/bin/pip" install --quiet "schemathesis==$version" "openapi-spec-validator==0.9.0"
 fi
 
 work=$(mktemp -d)
@@ -32,6 +32,10 @@ for _ in $(seq 120); do
     kill -0 "$service" || { cat "$work/log" >&2; exit 1; }
     sleep 0.5
 done
+
+# The description itself, against OpenAPI's own schema.
+curl -sf "${address:?the service did not start}/openapi.json" >"$work/openapi.json"
+"$venv/bin/openapi-spec-validator" --schema 3.1 "$work/openapi.json"
 
 # It leaves notes where it runs.
 cd "$work"

@@ -86,11 +86,21 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
+    // It has threads of its own and may not be made or ended inside the runtime.
+    let exporter = telemetry::export(&cli.log);
+    let done = run(cli.command);
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
+    done
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Worker(args) => worker::run(*args).await,
             Command::Migrate(args) => migrate::run(&args).await,

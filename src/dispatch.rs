@@ -19,6 +19,7 @@ use crate::db::calls::VerbOptions;
 use crate::db::calls::lease::{Grant, lease_complete, lease_release};
 use crate::error::{Error, Kind, Result};
 use crate::outbound::{Failure, Guard, Request};
+use crate::trace::TraceContext;
 
 /// The header with the key of an agent.
 const KEY_HEADER: &str = "x-membridge-agent";
@@ -161,11 +162,13 @@ impl Dispatcher {
             "policy": grant.policy,
             "runtime_url": self.options.public_url,
         });
+        let trace = TraceContext::of_policy(&grant.policy);
+        let traced = trace.map_or_else(Vec::new, |trace| trace.headers());
         let request = Request {
             method: Method::POST,
             secret: self.options.keys.of(&target).map(|key| (KEY_HEADER, key)),
             url: target,
-            headers: Vec::new(),
+            headers: traced,
             body: Some(body.to_string().into_bytes()),
             time_limit: Duration::from_secs(seconds.min(3600)) + MARGIN,
             size_limit: SIZE_LIMIT,

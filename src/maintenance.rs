@@ -17,6 +17,7 @@ use crate::db::calls::maintenance::{
 };
 use crate::db::calls::worker::worker_sweep;
 use crate::error::{Error, Result};
+use crate::seals::Sealer;
 use crate::shutdown::Shutdown;
 
 /// How many rows a job moves in one transaction.
@@ -67,7 +68,12 @@ impl Runs {
 
 /// Starts every job; they end with `shutdown`. Returns how often each ran.
 #[must_use]
-pub fn start(db: &Db, options: Options, shutdown: &Shutdown) -> Vec<Arc<Runs>> {
+pub fn start(
+    db: &Db,
+    options: Options,
+    sealer: Option<(Sealer, Duration)>,
+    shutdown: &Shutdown,
+) -> Vec<Arc<Runs>> {
     let second = Duration::from_secs(1);
     let mut all = Vec::new();
     all.push(repeat(shutdown, "promote", second / 2, {
@@ -99,6 +105,12 @@ pub fn start(db: &Db, options: Options, shutdown: &Shutdown) -> Vec<Arc<Runs>> {
         let db = db.clone();
         move || tidy_history(db.clone(), options.keep)
     }));
+    if let Some((sealer, interval)) = sealer {
+        all.push(repeat(shutdown, "seal", interval, move || {
+            let sealer = sealer.clone();
+            async move { sealer.run().await }
+        }));
+    }
     let reaped = Runs::of("reap");
     all.push(Arc::clone(&reaped));
     shutdown.spawn(reap(db.clone(), options.grace, reaped, shutdown.clone()));

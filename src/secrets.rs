@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, OsRng, Payload, rand_core::RngCore as _};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use ring::hkdf;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -69,6 +70,7 @@ pub struct Sealed {
 /// The key-encryption keys.
 pub struct Keyring {
     keys: Vec<(String, XChaCha20Poly1305)>,
+    seeds: Vec<Zeroizing<[u8; KEY]>>,
 }
 
 impl fmt::Debug for Keyring {
@@ -89,7 +91,7 @@ impl Keyring {
             source,
         };
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(file)?);
-        let mut keys = Vec::new();
+        let (mut keys, mut seeds) = (Vec::new(), Vec::new());
         let lines = text.lines().enumerate().map(|(at, line)| (at, line.trim()));
         for (at, line) in lines.filter(|(_, line)| !line.is_empty()).take(KEYS_MAX) {
             let key = from_hex(line).map(Zeroizing::new);
@@ -97,12 +99,13 @@ impl Keyring {
                 let path = path.to_owned();
                 return Err(Error::NotAKey { path, line: at + 1 });
             };
+            seeds.push(derived(&key));
             keys.push((name(&key), XChaCha20Poly1305::new(key.as_slice().into())));
         }
         if keys.is_empty() {
             return Err(Error::Empty(path.to_owned()));
         }
-        Ok(Self { keys })
+        Ok(Self { keys, seeds })
     }
 
     /// Reads the keys of a file, which is made with one new key if it is not there.
@@ -117,6 +120,12 @@ impl Keyring {
             })?;
         }
         Self::read(path)
+    }
+
+    /// A seed of each key for signing, from which the key cannot be found.
+    #[must_use]
+    pub fn signing_seeds(&self) -> &[Zeroizing<[u8; KEY]>] {
+        &self.seeds
     }
 
     /// Encrypts `secret` for `place`.
@@ -192,6 +201,17 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
+/// A seed for signing, derived from a key.
+fn derived(key: &[u8]) -> Zeroizing<[u8; KEY]> {
+    let mut seed = Zeroizing::new([0; KEY]);
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key);
+    extracted
+        .expand(&[b"bloom audit seals"], hkdf::HKDF_SHA256)
+        .and_then(|block| block.fill(seed.as_mut()))
+        .expect("one block of the digest's own length");
+    seed
+}
+
 /// A key's name: the beginning of its digest, which says nothing about it.
 fn name(key: &[u8]) -> String {
     to_hex(&Sha256::digest(key)[..4])
@@ -207,7 +227,8 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// From hexadecimal digits.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text
         .chars()
         .map(|digit| {

@@ -33,6 +33,7 @@ use crate::http::{self, Authenticator, KeyStore, Policy, Server};
 use crate::maintenance;
 use crate::membridge::{self, Membridge};
 use crate::overview::Overview;
+use crate::seals::{self, Sealer};
 use crate::shutdown::Shutdown;
 use crate::wake::{Notifier, Waiters};
 use crate::webhooks::{self, Webhooks};
@@ -62,6 +63,8 @@ pub struct Options {
     pub webhooks: webhooks::Options,
     /// How many lease requests may wait.
     pub max_waiters: usize,
+    /// Who seals the event log, and where seals are kept.
+    pub seals: seals::Options,
     /// Whether heartbeats and completions must name their lease.
     pub strict_leases: bool,
     /// The connection to Membridge.
@@ -141,7 +144,11 @@ pub async fn run(
         listening.subscribe(),
         shutdown.clone(),
     ));
-    let jobs = maintenance::start(&db, options.maintenance, &shutdown);
+    let interval = options.seals.interval;
+    let sealer = Sealer::new(&db, options.seals);
+    let seal_keys = sealer.as_ref().map_or_else(Vec::new, Sealer::public_keys);
+    let sealer = sealer.map(|sealer| (sealer, interval));
+    let jobs = maintenance::start(&db, options.maintenance, sealer, &shutdown);
 
     let webhooks = Webhooks::new(db.clone(), options.webhooks);
     shutdown.spawn(webhooks.clone().run(shutdown.clone()));
@@ -184,6 +191,7 @@ pub async fn run(
         db,
         waiters,
         announcer,
+        seal_keys,
         shutdown: shutdown.clone(),
         log_readers: Semaphore::new(LOG_READERS),
         started: Instant::now(),

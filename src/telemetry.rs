@@ -1,10 +1,11 @@
-//! Sends what the program logs to standard error.
+//! Sends what the program logs to standard error, and its spans to a collector.
 
 use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogArgs, LogFormat};
+use crate::trace::Exporter;
 
 /// Logging could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -32,4 +33,20 @@ pub fn init(args: &LogArgs) -> Result<(), Error> {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     outcome.map_err(|_| Error::AlreadySet)
+}
+
+/// Begins to export spans, where a collector is named. That it cannot is no reason not to work.
+#[must_use]
+pub fn export(args: &LogArgs) -> Option<Exporter> {
+    let endpoint = args
+        .otlp_endpoint
+        .as_deref()
+        .filter(|url| !url.is_empty())?;
+    match Exporter::start(endpoint) {
+        Ok(exporter) => Some(exporter),
+        Err(why) => {
+            tracing::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are exported: {why}");
+            None
+        }
+    }
 }

@@ -14,7 +14,7 @@ use bloom_chaos::nemesis::schedule::Fault;
 use bloom_chaos::report::page::{self, Sources};
 use bloom_chaos::report::{Figures, figures};
 use bloom_chaos::rig::cluster::{ClusterOptions, Replica};
-use bloom_chaos::rig::machine::postgres_bin;
+use bloom_chaos::rig::machine::{postgres_bin, sweep_faketime};
 use bloom_chaos::rig::{Volumes, volume};
 use bloom_chaos::run::{RunOptions, run};
 use bloom_chaos::{program, tables::Violation};
@@ -167,7 +167,9 @@ async fn run_faults(args: &RunArgs) -> anyhow::Result<ExitCode> {
         options.cluster.env = clock_env(&clock)?;
         options.clock = Some(clock);
     }
+    sweep_faketime();
     let evidence = run(&options, &|line| println!("{line}")).await?;
+    sweep_faketime();
     if args.inside {
         volume::unmake(&options.volumes);
         std::fs::remove_dir_all(&mounts)?;

@@ -5,10 +5,12 @@ language plpgsql immutable as $$
 --   backoff_base_sec 1–3600 (5), backoff_cap_sec 1–86400 (900): see backoff
 -- For the Claude CLI, where given; the worker decides what it permits:
 --   model, max_turns 1–1000, allowed_tools (64 texts), permission_mode, append_system_prompt
+-- What caused the task, in W3C's words, for whoever traces:
+--   traceparent of version 00, tracestate
 declare
     v_policy jsonb := coalesce(p_policy, '{}');
     v_known text[] := '{timeout_sec,budget,serial,backoff_base_sec,backoff_cap_sec,model,max_turns,
-        allowed_tools,permission_mode,append_system_prompt}';
+        allowed_tools,permission_mode,append_system_prompt,traceparent,tracestate}';
     v_budget jsonb;
 begin
     if jsonb_typeof(v_policy) <> 'object' then
@@ -30,6 +32,9 @@ begin
         -- 1e-16000 is 9 characters on its way in and 16,002 ever after.
         perform bloom_private.refuse_field('policy', 'Number has too many digits');
     end if;
+    if v_policy ?| '{traceparent,tracestate}' then
+        perform bloom_private.trace_check(v_policy);
+    end if;
     return jsonb_build_object(
         'timeout_sec', bloom_private.option_integer(v_policy, 'timeout_sec', 120, 1, 3600),
         'budget', v_budget,
@@ -45,7 +50,8 @@ begin
                 to_jsonb(bloom_private.option_texts(v_policy, 'allowed_tools', null, 64, 200)),
             'permission_mode', bloom_private.option_text(v_policy, 'permission_mode', null, 32),
             'append_system_prompt',
-                bloom_private.option_text(v_policy, 'append_system_prompt', null, 65536)));
+                bloom_private.option_text(v_policy, 'append_system_prompt', null, 65536),
+            'traceparent', v_policy -> 'traceparent', 'tracestate', v_policy -> 'tracestate'));
 end
 $$;
 comment on function bloom_private.policy_read(jsonb) is 'Checks a policy and fills in defaults.';

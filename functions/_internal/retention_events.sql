@@ -28,6 +28,11 @@ begin
           from (select xid, seq from bloom_private.%I order by xid desc, seq desc limit 1) d
          where c.name = ''event_dropped'' and (c.xid, c.seq) < (d.xid, d.seq)', v_name);
     execute format('drop table bloom_private.%I', v_name);
+    -- The seals of what is gone go with it, but for the last: the next one builds on it.
+    delete from seal s using log_cursor c
+     where c.name = 'event_dropped'
+       and s.seal_id < (select max(x.seal_id) from seal x
+                         where (x.to_xid, x.to_seq) <= (c.xid, c.seq));
     return array[v_name];
 end
 $$;

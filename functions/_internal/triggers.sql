@@ -25,7 +25,7 @@ begin
     for v_table in
         select c.relname
           from unnest(array['ready', 'deferred', 'parked', 'lease', 'finished', 'task', 'attempt',
-                   'task_log', 'artifact', 'event']) t
+                   'task_log', 'artifact', 'event', 'seal']) t
          cross join lateral (
                select ('bloom_private.' || t)::regclass as oid
                union all
@@ -41,7 +41,7 @@ begin
                 v_table);
         end if;
     end loop;
-    foreach v_table in array array['task', 'attempt', 'event'] loop
+    foreach v_table in array array['task', 'attempt', 'event', 'seal'] loop
         if not exists (select from pg_trigger where tgname = 'never_changed'
                           and tgrelid = ('bloom_private.' || v_table)::regclass) then
             -- All columns of a submission but its priority, which task_prioritize changes.

@@ -1,5 +1,6 @@
 //! `bloom audit`: read the audit trail, and check it, over HTTP.
 
+mod seals;
 mod tail;
 
 use std::process::ExitCode;
@@ -40,12 +41,12 @@ pub enum Verb {
     /// Print the last rows of the audit trail, oldest first.
     Tail(tail::Tail),
     /// Check the trail of every task: no version missing, every transition legal, the last one as
-    /// the task is now.
+    /// the task is now. Then hold every event against the seals over the trail.
     #[command(
-        after_help = "Examples:\n  bloom audit verify\n  bloom audit verify --json\n\n\
+        after_help = "Examples:\n  bloom audit verify\n  bloom audit verify --seals seals.jsonl\n\n\
         Ends with 1 where something is wrong, and names the first row that is."
     )]
-    Verify,
+    Verify(seals::Verify),
 }
 
 /// Does it.
@@ -56,12 +57,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let verb = args.verb;
     Desk::serve(&args.client, args.json, async |desk| match &verb {
         Verb::Tail(tail) => tail::run(desk, tail).await,
-        Verb::Verify => verify(desk).await,
+        Verb::Verify(args) => verify(desk, args).await,
     })
     .await
 }
 
-async fn verify(desk: &mut Desk) -> Result<u8, Trouble> {
+async fn verify(desk: &mut Desk, args: &seals::Verify) -> Result<u8, Trouble> {
+    let kept = args.read()?;
+
     let stats = desk.get("/stats").await?;
     let total = stats["tasks"]["total"].as_u64().unwrap_or_default();
     let bar = ProgressBar::new(total).with_style(bar_style());
@@ -80,25 +83,43 @@ async fn verify(desk: &mut Desk) -> Result<u8, Trouble> {
         }
     }
     bar.finish_and_clear();
+    let mut sealed = seals::Sealed::default();
+    if bad.is_null() {
+        sealed = seals::verify(desk, &kept, args).await?;
+        bad = sealed.bad.take();
+    }
     let ok = bad.is_null();
     if desk.json {
-        let found = json!({ "ok": ok, "tasks": tasks, "events": events, "bad": bad });
+        let found = json!({
+            "ok": ok, "tasks": tasks, "events": events, "seals": sealed.seals,
+            "sealed_events": sealed.events, "bad": bad,
+        });
         desk.out.json(&found)?;
     } else if ok {
         desk.out.line(format_args!(
             "{tasks} tasks, {events} events: all is as it should be"
         ))?;
+        desk.out.line(sealed.text())?;
     } else {
-        let line = format!(
-            "task {} ver {}: {} ({})",
-            text(&bad, "task_id"),
-            text(&bad, "ver"),
-            text(&bad, "text"),
-            text(&bad, "code")
-        );
-        desk.out.line(clean(&line, false))?;
+        desk.out.line(clean(&described(&bad), false))?;
     }
     Ok(if ok { exit::DONE } else { exit::FAILED })
+}
+
+/// What is wrong, for people.
+fn described(bad: &Value) -> String {
+    let seal = match bad["seal_id"].as_i64() {
+        Some(id) => format!("seal {id}: "),
+        None => String::new(),
+    };
+    let what = if bad["task_id"].is_string() {
+        format!("task {} ver {}: ", text(bad, "task_id"), text(bad, "ver"))
+    } else if bad["subject"].is_string() {
+        format!("{}: ", text(bad, "subject"))
+    } else {
+        String::new()
+    };
+    format!("{seal}{what}{} ({})", text(bad, "text"), text(bad, "code"))
 }
 
 /// Asks, and waits where the service says that it has been asked too often.

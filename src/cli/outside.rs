@@ -11,17 +11,22 @@ use super::serve::Args;
 use crate::dispatch::{self, AgentKeys};
 use crate::membridge;
 use crate::outbound::{Entry, Guard, Policy};
+use crate::seals::{self, Signers};
 use crate::secrets::Keyring;
 use crate::webhooks;
 
 /// About how often webhooks are looked after.
 const WEBHOOK_POLL: Duration = Duration::from_secs(1);
 
+/// About how often events are sealed.
+const SEAL_INTERVAL: Duration = Duration::from_secs(30);
+
 /// The options of all.
 pub(super) struct Outside {
     pub(super) membridge: membridge::Options,
     pub(super) dispatch: dispatch::Options,
     pub(super) webhooks: webhooks::Options,
+    pub(super) seals: seals::Options,
 }
 
 impl Outside {
@@ -67,6 +72,11 @@ impl Outside {
                 keyring: keyring(args)?,
                 time_limit: Duration::from_secs(outbound.webhook_timeout_seconds.into()),
                 poll: WEBHOOK_POLL,
+            },
+            seals: seals::Options {
+                signers: keyring(args)?.and_then(|ring| Signers::of(ring.signing_seeds())),
+                file: args.service.seal_file.clone(),
+                interval: SEAL_INTERVAL,
             },
             dispatch: dispatch::Options {
                 guard,

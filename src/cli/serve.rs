@@ -42,7 +42,7 @@ pub struct Args {
     #[command(flatten)]
     auth: AuthArgs,
     #[command(flatten)]
-    service: ServeArgs,
+    pub(super) service: ServeArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -170,6 +170,7 @@ async fn options(
             ..events::Options::default()
         },
         max_waiters: args.limits.max_waiters as usize,
+        seals: outside.seals,
         strict_leases: args.service.strict_leases,
         membridge: outside.membridge,
         dispatch: outside.dispatch,

@@ -26,6 +26,17 @@ pub struct LogArgs {
         global = true
     )]
     pub log_format: LogFormat,
+
+    /// The OpenTelemetry collector that spans are sent to, over HTTP (`…:4318`). Only where the
+    /// program is built with `--features otel`; further settings are OpenTelemetry's own variables.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        global = true,
+        hide_env_values = true
+    )]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How a log line looks.

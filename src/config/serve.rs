@@ -1,5 +1,7 @@
 //! What only `bloom serve` needs.
 
+use std::path::PathBuf;
+
 use clap::{Args, value_parser};
 
 /// How the service treats leases and the schema.
@@ -14,6 +16,11 @@ pub struct ServeArgs {
     /// generation do not.
     #[arg(long, env = "BLOOM_STRICT_LEASES")]
     pub strict_leases: bool,
+
+    /// Keep the seals over the audit trail in this file too, one a line: on another disk, or made
+    /// append-only with `chattr +a`. Only with a key-encryption key; each is also logged.
+    #[arg(long, value_name = "FILE", env = "BLOOM_SEAL_FILE")]
+    pub seal_file: Option<PathBuf>,
 
     /// After a start or an outage, wait so long before leases are taken back, in seconds.
     #[arg(long, value_name = "SECONDS", env = "BLOOM_REAP_GRACE_SECONDS", default_value_t = 30,

@@ -11,6 +11,7 @@ pub mod lease;
 pub mod maintenance;
 pub mod measures;
 pub mod queue;
+pub mod seal;
 pub mod setting;
 pub mod task;
 pub mod task_log;

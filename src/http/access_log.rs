@@ -9,6 +9,8 @@ use hyper::Method;
 use hyper::http::request::Parts;
 use uuid::Uuid;
 
+use crate::trace::{Kind, Span, TraceContext};
+
 /// How much of a method or path is shown, in bytes.
 const SHOWN_BYTES: usize = 256;
 
@@ -40,6 +42,7 @@ pub(super) struct Entry<'s> {
     pub(super) client: IpAddr,
     /// The name of the caller's key; empty while nobody is known.
     pub(super) caller: String,
+    pub(super) span: Span,
     method: Method,
     path: String,
     start: Instant,
@@ -54,6 +57,11 @@ impl<'s> Entry<'s> {
             route: None,
             client,
             caller: String::new(),
+            span: Span::start(
+                Kind::Server,
+                "HTTP",
+                TraceContext::of_headers(&parts.headers),
+            ),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             start: Instant::now(),
@@ -65,6 +73,29 @@ impl<'s> Entry<'s> {
     pub(super) fn finish(mut self, status: u16) {
         self.status = status;
     }
+
+    /// Tells the span what OpenTelemetry's conventions for HTTP want.
+    fn describe(&mut self) {
+        let (id, route, status) = (self.id, self.route, self.status);
+        // A method may be any word; only those that a route has are a name.
+        let method = if route.is_some() {
+            self.method.as_str()
+        } else {
+            "HTTP"
+        };
+        self.span
+            .rename(|| route.map_or(method.to_owned(), |route| format!("{method} {route}")));
+        self.span.note("http.request.method", || method.to_owned());
+        if let Some(route) = route {
+            self.span.note("http.route", || route.to_owned());
+        }
+        self.span
+            .number("http.response.status_code", status.into());
+        self.span.note("bloom.request.id", || id.to_string());
+        if status >= 500 {
+            self.span.fail();
+        }
+    }
 }
 
 impl Drop for Entry<'_> {
@@ -73,16 +104,19 @@ impl Drop for Entry<'_> {
         let (method, path, status) = (&self.method, Escaped(&self.path), self.status);
         let method = Escaped(method.as_str());
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let trace = self.span.context().map(TraceContext::trace_id);
         tracing::info!(
             request.id = %self.id,
             http.client = %self.client,
             http.caller = %Escaped(&self.caller),
+            trace.id = trace,
             http.method = %method,
             http.path = %path,
             http.status = status,
             duration_ms = millis,
             "{method} {path} {status} {millis}ms"
         );
+        self.describe();
         if let Some(observer) = self.observer {
             observer(&Observed {
                 method: &self.method,

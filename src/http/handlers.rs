@@ -87,6 +87,8 @@ pub struct App {
     pub dispatcher: Dispatcher,
     /// Tells other processes of new tasks.
     pub announcer: Announcer,
+    /// Whose seals over the event log are trusted; none: nothing is sealed.
+    pub seal_keys: Vec<String>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Asks requests to come to an end.
@@ -237,6 +239,13 @@ fn reading_routes() -> Vec<Route<App>> {
         Route::get("/api/runtime/artifacts/{id}/link", ANYONE, artifacts::link),
         Route::get("/api/runtime/audit", READERS, audit::list),
         Route::get("/api/runtime/audit/verify", READERS, audit::verify).rate(RateClass::Heavy),
+        Route::get("/api/runtime/audit/seals", READERS, audit::seals).rate(RateClass::Heavy),
+        Route::get(
+            "/api/runtime/audit/seals/verify",
+            READERS,
+            audit::verify_seals,
+        )
+        .rate(RateClass::Heavy),
         Route::get("/api/runtime/events", READERS, events::stream),
         Route::get("/api/runtime/overview", READERS, overview::show),
         Route::get("/api/runtime/stats", READERS, audit::stats),

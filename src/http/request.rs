@@ -15,12 +15,14 @@ use super::query::Query;
 use super::router::Params;
 use super::validate::parse_uuid;
 use crate::error::{Error, Kind, Result};
+use crate::trace::TraceContext;
 
 /// A request that was routed, authenticated, authorised and counted. Its body is still on the
 /// wire.
 #[derive(Debug)]
 pub struct Request {
     pub(super) id: Uuid,
+    pub(super) trace: Option<TraceContext>,
     pub(super) method: Method,
     pub(super) route: &'static str,
     pub(super) params: Params,
@@ -37,6 +39,12 @@ impl Request {
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// What work that the request causes has as its parent.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     /// The method; HEAD where a GET route answers HEAD.

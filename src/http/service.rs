@@ -138,6 +138,7 @@ impl<S: Send + Sync + 'static> Service<S> {
         }
         Ok(Request {
             id: exchange.entry.id,
+            trace: exchange.entry.span.context().cloned(),
             route: route.path(),
             params,
             query: parts.uri.query().unwrap_or_default().to_owned(),

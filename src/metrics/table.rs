@@ -114,7 +114,7 @@ metrics! {
         "From the beginning of a lease to its result, for results that this process took.";
     MEMBRIDGE_SYNCS = "bloom_membridge_syncs_total" Counter Process ["outcome"]
         "Rounds of the sync with Membridge: ok or failed.";
-    JOB_RUNS = "bloom_maintenance_runs_total" Counter Process ["job", "outcome"]
+    JOB_RUNS = "bloom_maintenance_runs_total" Counter Process ["work", "outcome"]
         "Runs of the maintenance jobs: ok or failed.";
     OBJECT_STORAGE_UP = "bloom_object_storage_up" Gauge Process []
         "0 while outputs stay in Postgres because object storage does not take them, else 1, also without one.";

@@ -174,6 +174,12 @@ pub struct Policy {
     /// What is added to the system prompt.
     #[serde(default)]
     pub append_system_prompt: Option<String>,
+    /// What caused the task, as W3C trace context.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+    /// What tracing systems add to it.
+    #[serde(default)]
+    pub tracestate: Option<String>,
 }
 
 /// `POST /workers/{name}/beat`.

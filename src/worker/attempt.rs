@@ -18,6 +18,7 @@ use super::program::{Launch, Program, Remains};
 use super::report::{self, Delivery};
 use super::workspace::Workspace;
 use super::{Context, disk, log};
+use crate::trace::{Kind, Span, TraceContext};
 
 /// The first and the longest pause between two tries to announce the start.
 const START_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -36,10 +37,12 @@ enum Outcome {
 }
 
 /// Runs the attempt. Returns when the service knows how it ended, or need not know.
-pub async fn run(ctx: &Context, granted: Granted) {
+pub async fn run(ctx: &Context, mut granted: Granted) {
     let (task, lease_id) = (granted.task.id, granted.lease.id);
+    let mut span = begin_span(ctx, &mut granted);
     tracing::info!(task.id = %task, lease.id = %lease_id, fence = granted.lease.fence,
-        attempt = granted.lease.attempt, "leased");
+        attempt = granted.lease.attempt, trace.id = span.context().map(TraceContext::trace_id),
+        "leased");
     // It stays in every beat until the report is through.
     let held = ctx.held.hold(
         lease_id,
@@ -52,6 +55,7 @@ pub async fn run(ctx: &Context, granted: Granted) {
     if let Outcome::Complete(completion) = &outcome
         && completion.error_message.is_some()
     {
+        span.fail();
         // What it said may hold anything, so it goes to the service and not into the log.
         tracing::warn!(task.id = %task, lease.id = %lease_id, "the program did not succeed");
     }
@@ -63,8 +67,26 @@ pub async fn run(ctx: &Context, granted: Granted) {
         Outcome::Release(release) => ("release", report::release(ctx, task, &release).await),
         Outcome::Nothing(why) => (why, Delivery::Superseded),
     };
+    span.note("bloom.outcome", || what.to_owned());
     ctx.count(what, delivery);
     tracing::info!(task.id = %task, lease.id = %lease_id, what, delivery = ?delivery, "ended");
+}
+
+/// The attempt's span, which its program has as its parent.
+fn begin_span(ctx: &Context, granted: &mut Granted) -> Span {
+    let policy = &mut granted.task.policy;
+    let parent = policy.traceparent.as_deref();
+    let parent =
+        parent.and_then(|parent| TraceContext::parse(parent, policy.tracestate.as_deref()));
+    let mut span = Span::start(Kind::Consumer, "attempt", parent);
+    let context = span.context();
+    policy.traceparent = context.map(|context| context.parent().to_owned());
+    policy.tracestate = context.and_then(TraceContext::state).map(str::to_owned);
+    span.note("bloom.task.id", || granted.task.id.to_string());
+    span.note("bloom.lease.id", || granted.lease.id.to_string());
+    span.note("bloom.fence", || granted.lease.fence.to_string());
+    span.note("bloom.worker", || ctx.options.name.clone());
+    span
 }
 
 /// Says that the program starts now. That the service agrees proves that the lease is live, which

@@ -24,6 +24,7 @@ use super::lifeline::Lifeline;
 use super::output::{Sink, drain, follow, without_nul};
 use super::tree::{COOKIE, Tree};
 use super::workspace::Workspace;
+use crate::trace;
 
 /// How long the pipes may stay open once the program has exited.
 const PIPE_GRACE: Duration = Duration::from_millis(500);
@@ -292,8 +293,13 @@ fn environment(options: &Options, granted: &Granted) -> Vec<(String, OsString)> 
         ("BLOOM_AGENT_SLUG", without_nul(task.agent_slug.clone())),
         ("BLOOM_FORMAT", without_nul(task.desired_format.clone())),
     ];
+    let trace = trace::VARIABLES
+        .into_iter()
+        .zip([&task.policy.traceparent, &task.policy.tracestate])
+        .filter_map(|(name, value)| Some((name, without_nul(value.clone()?))));
     let own = own
         .into_iter()
+        .chain(trace)
         .map(|(name, value)| (name.to_owned(), value.into()));
     let mut all: Vec<_> = options.environment.iter().cloned().chain(own).collect();
     if let Some(user) = &options.user {

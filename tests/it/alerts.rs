@@ -1,14 +1,16 @@
 //! The alert rules, what is said about them, and the dashboard.
 
+mod scraped;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use bloom_runtime::metrics::{ALL, Kind};
 use serde_json::Value;
 
-/// Labels that Prometheus adds by itself; it calls a label `job` of ours `exported_job`.
-const ADDED: [&str; 4] = ["instance", "job", "exported_job", "le"];
+/// Labels that Prometheus adds by itself.
+const ADDED: [&str; 3] = ["instance", "job", "le"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -60,6 +62,14 @@ fn labels(expression: &str) -> BTreeSet<&str> {
         }
     }
     found
+}
+
+/// Where `prometheus` and `promtool` are.
+fn prometheus_dir() -> PathBuf {
+    let mut find = Command::new(root().join("scripts/prometheus.sh"));
+    let found = find.output().unwrap();
+    assert!(found.status.success(), "{found:?}");
+    PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
 }
 
 #[test]
@@ -131,17 +141,13 @@ fn every_alert_is_heard_and_is_silent_in_a_test() {
 
 #[test]
 fn the_rules_are_sound_and_speak_when_they_should() {
-    let found = Command::new(root().join("scripts/promtool.sh"))
-        .output()
-        .unwrap();
-    assert!(found.status.success(), "{found:?}");
-    let promtool = String::from_utf8(found.stdout).unwrap();
+    let promtool = prometheus_dir().join("promtool");
     let place = root().join("deploy/prometheus");
     for words in [
         ["check", "rules", "alerts.yml"],
         ["test", "rules", "alerts.test.yml"],
     ] {
-        let out = Command::new(Path::new(promtool.trim()))
+        let out = Command::new(&promtool)
             .args(words)
             .current_dir(&place)
             .output()

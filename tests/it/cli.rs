@@ -20,10 +20,10 @@ const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// How a command ended.
 #[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Answer {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Answer {
@@ -80,7 +80,7 @@ async fn run(mut command: Command, input: &str) -> Answer {
 }
 
 /// Runs `bloom ARGS` against a test's service.
-async fn ask(runtime: &Runtime, args: &[&str]) -> Answer {
+pub async fn ask(runtime: &Runtime, args: &[&str]) -> Answer {
     run(command(&runtime.api.base, Some(KEY), args), "").await
 }
 

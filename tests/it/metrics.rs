@@ -167,7 +167,7 @@ async fn a_scrape_answers_with_what_it_has_while_postgres_is_away() {
     let samples = until(api, "bloom_database_up", 0.0).await;
     assert_eq!(samples[&event("submitted")], 1.0, "what it said last");
     assert!(samples["bloom_database_read_age_seconds"] > 0.0);
-    let failed = "bloom_maintenance_runs_total{job=\"count\",outcome=\"failed\"}";
+    let failed = "bloom_maintenance_runs_total{work=\"count\",outcome=\"failed\"}";
     eventually("jobs that fail are counted", || async {
         scrape(api)
             .await

@@ -16,6 +16,7 @@ use bloom_runtime::http::{self, limits};
 use bloom_runtime::maintenance;
 use bloom_runtime::membridge;
 use bloom_runtime::outbound::{Guard, Policy};
+use bloom_runtime::seals::{self, Signers};
 use bloom_runtime::service::{self, Options};
 use bloom_runtime::shutdown::Shutdown;
 use bloom_runtime::webhooks;
@@ -67,6 +68,11 @@ pub fn options(endpoint: Endpoint) -> Options {
         },
         events: events::Options::default(),
         max_waiters: 1000,
+        seals: seals::Options {
+            signers: Signers::of(&[[7; 32]]),
+            file: None,
+            interval: Duration::from_millis(100),
+        },
         strict_leases: false,
         membridge: membridge::Options {
             guard: guard(),

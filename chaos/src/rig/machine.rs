@@ -131,6 +131,22 @@ pub fn faketime_library() -> Option<PathBuf> {
     paths.find(|path| path.exists())
 }
 
+/// Removes what that library left in shared memory for processes that are gone: it cannot do so
+/// itself when they are killed, and another user's process that gets the same id would not start.
+pub fn sweep_faketime() {
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        let of = ["sem.faketime_sem_", "faketime_shm_"];
+        let pid = of.iter().find_map(|prefix| name.strip_prefix(prefix));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another run may have been faster.
+            let _removed = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The newest PostgreSQL server programs, or those in `named`.
 ///
 /// # Errors

@@ -38,11 +38,17 @@ impl Launch {
             let (uid, gid) = (uid.to_string(), gid.to_string());
             command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]);
         }
-        command.arg("--").arg(&self.program).args(&self.args);
+        // The variables are for the program alone: a preloaded library must not begin as root.
+        command.args(["--", "env"]);
+        command.args(
+            self.env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+        command.arg(&self.program).args(&self.args);
         command.env_clear().current_dir("/");
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command.env("LC_ALL", "C").env("HOME", "/nonexistent");
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 }

@@ -7,14 +7,18 @@ use uuid::Uuid;
 
 use super::{App, PAGE_MAX, cursor, listed, page};
 use crate::db::calls::audit::{self, EventFilter};
+use crate::db::calls::seal::audit_seals;
 use crate::error::Result;
 use crate::http::query::Query;
 use crate::http::{Request, Response, wire};
+use crate::seals::check;
 
 /// How many tasks one request may verify.
 pub(super) const VERIFY_MAX: i64 = 10_000;
 /// How many it does unless it says.
 pub(super) const VERIFY: i64 = PAGE_MAX;
+/// How many seals one request reads or checks: each may cover thousands of events.
+pub(super) const SEALS: i64 = 50;
 
 /// `GET /audit`: newest first. `?entity_type=`, `?entity_id=` (of a task, unless a type is given),
 /// `?actor=` and `?action=` (one or several, with commas) narrow it.
@@ -93,6 +97,28 @@ pub async fn verify(app: Arc<App>, request: Request) -> Result<Response> {
         "next_cursor": found["next"],
         "bad": found["bad"],
     }))
+}
+
+/// `GET /audit/seals`: the seals with numbers above `?cursor=`, oldest first.
+pub async fn seals(app: Arc<App>, request: Request) -> Result<Response> {
+    let (after, limit) = seal_page(&request)?;
+    let stored = audit_seals(&app.db, Some(after), limit).await?;
+    let seals = stored.into_iter().map(|stored| stored.seal).collect();
+    let public_keys = app.seal_keys.clone();
+    Response::ok(&wire::Seals { public_keys, seals })
+}
+
+/// `GET /audit/seals/verify`: holds the log against a page of its seals, oldest first.
+pub async fn verify_seals(app: Arc<App>, request: Request) -> Result<Response> {
+    let (after, limit) = seal_page(&request)?;
+    Response::ok(&check(&app.db, &app.seal_keys, after, limit).await?)
+}
+
+fn seal_page(request: &Request) -> Result<(i64, i32)> {
+    let query = request.query()?;
+    let limit = query.limit(SEALS, SEALS)?;
+    let after = query.integer("cursor", 0..=i64::MAX - 1)?.unwrap_or(0);
+    Ok((after, i32::try_from(limit).unwrap_or(i32::MAX)))
 }
 
 /// `GET /stats`.

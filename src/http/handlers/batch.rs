@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::submission::{self, Submission};
+use super::submission::{self, Outside, Submission};
 use super::{App, tasks};
 use crate::db::calls::task::{Submitted, task_submit_many};
 use crate::error::{Error, FieldErrors, Result};
@@ -25,9 +25,13 @@ pub async fn submit(app: Arc<App>, request: Request) -> Result<Response> {
     let mut form = Form::new(body.as_ref())?;
     let (atomic, items) = read(&mut form);
     form.finish()?;
+    let outside = Outside {
+        key: None,
+        trace: request.trace(),
+    };
     let read: Vec<_> = items
         .iter()
-        .map(|item| submission::read(Some(item), None))
+        .map(|item| submission::read(Some(item), outside))
         .collect();
     if atomic {
         refuse_bad_items(&read)?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::db::calls::VerbOptions;
 use crate::error::{Error, Result};
 use crate::http::validate::Form;
+use crate::trace::{self, TraceContext};
 
 /// The longest prompt, in characters.
 const PROMPT_MAX: usize = 4 << 20;
@@ -44,8 +45,17 @@ impl Submission {
     }
 }
 
-/// Reads one. `header_key` is the `Idempotency-Key` header, an alternative to the member.
-pub fn read(body: Option<&Value>, header_key: Option<&str>) -> Result<Submission> {
+/// What a request says of its tasks outside its body.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Outside<'r> {
+    /// The `Idempotency-Key` header, an alternative to the member.
+    pub key: Option<&'r str>,
+    /// What caused the task, unless its policy says so itself.
+    pub trace: Option<&'r TraceContext>,
+}
+
+/// Reads one.
+pub fn read(body: Option<&Value>, outside: Outside<'_>) -> Result<Submission> {
     let mut form = Form::new(body)?;
     let Fields {
         task,
@@ -55,9 +65,17 @@ pub fn read(body: Option<&Value>, header_key: Option<&str>) -> Result<Submission
         key,
     } = fields(&mut form);
     form.finish()?;
-    let task = task.maybe("idempotency_key", one_key(key, header_key)?);
+    let task = task.maybe("idempotency_key", one_key(key, outside.key)?);
+    let mut task = task.json();
+    if let Some(trace) = outside.trace
+        && task["policy"].get(trace::PARENT).is_none()
+    {
+        for (name, value) in trace.headers() {
+            task["policy"][name] = Value::String(value);
+        }
+    }
     Ok(Submission {
-        task: task.json(),
+        task,
         queue,
         requires,
         run_at,
@@ -126,6 +144,26 @@ pub(super) fn fields(form: &mut Form<'_>) -> Fields {
 }
 
 fn read_policy(form: &mut Form<'_>) -> VerbOptions {
+    let parent = form
+        .string(trace::PARENT)
+        .max(trace::PARENT_BYTES)
+        .optional();
+    let state = form.string(trace::STATE).max(trace::STATE_BYTES).optional();
+    if parent
+        .as_deref()
+        .is_some_and(|parent| !trace::is_parent(parent))
+    {
+        form.problem(
+            "policy",
+            "traceparent is no W3C trace context of version 00",
+        );
+    }
+    if state
+        .as_deref()
+        .is_some_and(|state| !trace::is_state(state))
+    {
+        form.problem("policy", "tracestate must be visible ASCII");
+    }
     let policy = VerbOptions::default()
         .with(
             "timeout_sec",
@@ -166,7 +204,9 @@ fn read_policy(form: &mut Form<'_>) -> VerbOptions {
             form.string("append_system_prompt")
                 .max(SYSTEM_PROMPT_MAX)
                 .optional(),
-        );
+        )
+        .maybe(trace::PARENT, parent)
+        .maybe(trace::STATE, state);
     VerbOptions::default().with("policy", policy.json())
 }
 

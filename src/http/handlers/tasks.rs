@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::artifacts::stored_text;
 use super::events::{stream_task, wants_stream};
+use super::submission::Outside;
 use super::{App, page, submission, task_id};
 use crate::db::calls::audit::task_events;
 use crate::db::calls::task::{self, TaskFilter};
@@ -20,7 +21,11 @@ const RUNS: i32 = 50;
 /// `POST /llm-tasks`.
 pub async fn create(app: Arc<App>, request: Request) -> Result<Response> {
     let body = request.json().await?;
-    let submission = submission::read(body.as_ref(), idempotency_key(&request)?)?;
+    let outside = Outside {
+        key: idempotency_key(&request)?,
+        trace: request.trace(),
+    };
+    let submission = submission::read(body.as_ref(), outside)?;
     let is_deferred = submission.is_deferred();
     let stored = app
         .submits

@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::db::calls::seal::Seal;
+
 use super::{Artifact, Granted, Lease, Task, TaskResult, Worker};
 
 /// Declares answers: their members are described in the HTTP guide.
@@ -117,4 +119,13 @@ answers! {
         lease_id: Uuid,
         execution: Value,
     }
+}
+
+/// Seals over the event log.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Seals {
+    /// Those whose signatures the service trusts; empty where it cannot seal.
+    pub public_keys: Vec<String>,
+    /// In order.
+    pub seals: Vec<Seal>,
 }

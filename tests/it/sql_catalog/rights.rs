@@ -32,7 +32,7 @@ const GRANTED: &[(&str, &str)] = &[
         "bloom_reader",
         "task_get task_get_many task_list task_reach task_result task_attempts task_log_read task_events task_explain lease_list \
          lease_overdue worker_get worker_list queue_list credential_list artifact_get artifact_list audit_list \
-         audit_reach audit_read audit_end audit_verify overview_get stats measures",
+         audit_reach audit_read audit_end audit_verify audit_seals audit_sealed overview_get stats measures",
     ),
 ];
 

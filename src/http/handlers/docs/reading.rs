@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::audit;
 use super::{any, cursor, limit, paging};
-use crate::http::openapi::{Described, Operation};
+use crate::http::openapi::{Described, Operation, Param};
 use crate::http::wire;
+use crate::seals::Found;
 
 const TAG: &str = "reading";
 
@@ -74,6 +75,21 @@ pub(super) fn all() -> Described {
                 ),
         ),
         (
+            "GET /api/runtime/audit/seals",
+            Operation::of(TAG, "The seals over the event log, oldest first")
+                .params([limit(audit::SEALS, audit::SEALS), seal_cursor()])
+                .answers::<wire::Seals>(200, "A page."),
+        ),
+        (
+            "GET /api/runtime/audit/seals/verify",
+            Operation::of(TAG, "Holds the event log against a page of its seals")
+                .params([limit(audit::SEALS, audit::SEALS), seal_cursor()])
+                .answers::<Found>(
+                    200,
+                    "Whether all is as it was sealed; else the first that is not.",
+                ),
+        ),
+        (
             "GET /api/runtime/stats",
             Operation::of(TAG, "Counts of tasks, leases and workers").answers_json(
                 200,
@@ -82,6 +98,16 @@ pub(super) fn all() -> Described {
             ),
         ),
     ]
+}
+
+/// Where a page of seals begins.
+fn seal_cursor() -> Param {
+    let schema = json!({ "type": "integer", "minimum": 0, "default": 0 });
+    Param::query(
+        "cursor",
+        schema,
+        "The number of the last seal of the page before.",
+    )
 }
 
 /// What the counts look like.

@@ -15,6 +15,11 @@ const EVENTS: &[(&str, Opt)] = &[
     ("lease_id", Opt::Uuid),
 ];
 
+/// A seal as far as its form goes.
+const SEAL: &str = "jsonb_build_object('id', 1, 'at', 1, 'from', jsonb_build_array('0', 0),
+    'to', jsonb_build_array('1', 1), 'leaves', repeat('a', 64), 'root', repeat('a', 64),
+    'prior', repeat('0', 64), 'public_key', repeat('a', 64), 'signature', repeat('a', 128))";
+
 pub(super) fn readers() -> Vec<Verb> {
     let before = || arg("before", "null", Arg::Maybe);
     vec![
@@ -97,6 +102,11 @@ pub(super) fn readers() -> Vec<Verb> {
         ),
         verb("audit_end", vec![]),
         verb(
+            "audit_seals",
+            vec![arg("after", "null", Arg::Maybe), limit(1000)],
+        ),
+        verb("audit_sealed", vec![arg("seal_id", "1", Arg::Maybe)]),
+        verb(
             "overview_get",
             vec![arg("window", "'hour'", Arg::Some(&["null", "''", "'x'"]))],
         ),
@@ -108,6 +118,15 @@ pub(super) fn readers() -> Vec<Verb> {
 pub(super) fn keepers() -> Vec<Verb> {
     let days = |name| arg(name, "30", Arg::Int(1, 3650));
     vec![
+        verb("audit_unsealed", vec![limit(10000)]),
+        verb(
+            "audit_seal",
+            vec![arg(
+                "seal",
+                SEAL,
+                Arg::Some(&["null", "'{}'", "'[]'", "'1'", "'{\"id\": \"x\"}'"]),
+            )],
+        ),
         verb("setting_get", vec![arg("key", "'k'", Arg::Maybe)]),
         verb(
             "audit_note",

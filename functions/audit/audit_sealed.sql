@@ -1,0 +1,17 @@
+create or replace function bloom.audit_sealed(p_seal_id bigint)
+returns table (task_id uuid, ver integer, subject text, body text)
+language plpgsql stable security definer
+set search_path = pg_catalog, bloom_private, pg_temp
+set timezone = 'UTC' as $$
+-- The events that a seal covers as they are now, in the order of the log, each with the text that
+-- the seal covers.
+declare
+    s seal;
+begin
+    select * into s from seal x where x.seal_id = p_seal_id;
+    return query select e.task_id, e.ver, e.subject, event_text(e) from event e
+      where (e.xid, e.seq) > (s.from_xid, s.from_seq) and (e.xid, e.seq) <= (s.to_xid, s.to_seq)
+      order by e.xid, e.seq;
+end
+$$;
+comment on function bloom.audit_sealed(bigint) is 'The events that a seal covers.';

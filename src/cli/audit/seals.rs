@@ -1,0 +1,159 @@
+//! `bloom audit verify`, the part about seals.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::desk::{Desk, Trouble};
+use super::patient;
+use crate::seals::Seal;
+
+/// Arguments of `bloom audit verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The seals as they were kept outside the database (`bloom serve --seal-file`). Those that the
+    /// database should still have are compared.
+    #[arg(long, value_name = "FILE")]
+    pub seals: Option<PathBuf>,
+    /// Trust only seals signed by this public key, in hexadecimal; may be repeated. Without it, those
+    /// of the service.
+    #[arg(long = "public-key", value_name = "HEX")]
+    pub public_keys: Vec<String>,
+}
+
+/// The seals of the file, by number.
+type Kept = BTreeMap<i64, Seal>;
+
+impl Verify {
+    /// Reads the file.
+    pub(super) fn read(&self) -> Result<Kept, Trouble> {
+        let Some(path) = &self.seals else {
+            return Ok(Kept::new());
+        };
+        let failed = |why: String| Trouble::Usage(anyhow::anyhow!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let mut kept = Kept::new();
+        for (at, line) in text.lines().enumerate() {
+            // A line that a crash cut off is followed by the same seal again.
+            let Ok(seal) = serde_json::from_str::<Seal>(line) else {
+                continue;
+            };
+            if !seal.is_signed() {
+                return Err(failed(format!(
+                    "line {}: its signature is not of what it says",
+                    at + 1
+                )));
+            }
+            kept.insert(seal.id, seal);
+        }
+        if kept.is_empty() {
+            return Err(failed("it has no seal".to_owned()));
+        }
+        Ok(kept)
+    }
+}
+
+/// What came of the seals.
+#[derive(Debug, Default)]
+pub(super) struct Sealed {
+    pub(super) seals: u64,
+    pub(super) events: u64,
+    pub(super) bad: Value,
+    dropped: u64,
+    compared: usize,
+    is_off: bool,
+}
+
+impl Sealed {
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        if self.is_off {
+            return "the service has no key-encryption key, so nothing is sealed".to_owned();
+        }
+        let mut text = format!(
+            "{} seals over {} events: nothing was changed",
+            self.seals, self.events
+        );
+        if self.dropped > 0 {
+            text += &format!("; of {} seals retention has dropped events", self.dropped);
+        }
+        if self.compared > 0 {
+            text += &format!("; {} seals are as the file has them", self.compared);
+        }
+        text
+    }
+}
+
+/// Holds the events against the seals of the database, and these against those that were kept.
+pub(super) async fn verify(desk: &Desk, kept: &Kept, args: &Verify) -> Result<Sealed, Trouble> {
+    let mut sealed = Sealed::default();
+    let keys = patient(desk, "/audit/seals?limit=1").await?["public_keys"].clone();
+    sealed.is_off = keys.as_array().is_none_or(Vec::is_empty);
+    let mut cursor = 0;
+    while !sealed.is_off && sealed.bad.is_null() {
+        let page = patient(desk, &format!("/audit/seals/verify?cursor={cursor}")).await?;
+        let count = |member: &str| page[member].as_u64().unwrap_or_default();
+        sealed.seals += count("seals");
+        sealed.events += count("events");
+        sealed.dropped += count("dropped");
+        page["bad"].clone_into(&mut sealed.bad);
+        match page["next_cursor"].as_i64() {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    if sealed.bad.is_null() && (!kept.is_empty() || !args.public_keys.is_empty()) {
+        sealed.bad = compare(desk, kept, args, &mut sealed.compared).await?;
+    }
+    Ok(sealed)
+}
+
+/// The first seal that is not as it was kept, or not by whom it should be.
+async fn compare(
+    desk: &Desk,
+    kept: &Kept,
+    args: &Verify,
+    compared: &mut usize,
+) -> Result<Value, Trouble> {
+    let bad =
+        |id: i64, code: &str, text: &str| json!({ "seal_id": id, "code": code, "text": text });
+    let (mut cursor, mut oldest) = (0, None);
+    let mut missing = kept.clone();
+    loop {
+        let page = patient(desk, &format!("/audit/seals?cursor={cursor}")).await?;
+        let seals: Vec<Seal> = serde_json::from_value(page["seals"].clone()).unwrap_or_default();
+        let Some(last) = seals.last() else {
+            break;
+        };
+        cursor = last.id;
+        for seal in &seals {
+            oldest = oldest.or(Some(seal.id));
+            if !args.public_keys.is_empty() && !args.public_keys.contains(&seal.public_key) {
+                return Ok(bad(seal.id, "unknown_key", "it is signed by another key"));
+            }
+            match missing.remove(&seal.id) {
+                Some(before) if before != *seal => {
+                    return Ok(bad(
+                        seal.id,
+                        "seal_replaced",
+                        "it is not the one in the file",
+                    ));
+                }
+                Some(_) => *compared += 1,
+                None => {}
+            }
+        }
+    }
+    // What is older than the oldest went with its events.
+    let oldest = oldest.unwrap_or(0);
+    let gone = missing.keys().find(|id| **id >= oldest);
+    Ok(gone.map_or(Value::Null, |id| {
+        bad(
+            *id,
+            "seal_removed",
+            "it is in the file, and not in the database",
+        )
+    }))
+}

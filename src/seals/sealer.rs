@@ -1,0 +1,165 @@
+//! Makes seals, and keeps them outside the database.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::fs::{self, OpenOptions};
+use tokio::io::AsyncWriteExt as _;
+use tracing::{info, warn};
+
+use super::{Seal, Signers, beginning, leaf, no_digest, root};
+use crate::db::Db;
+use crate::db::calls::seal::{audit_seal, audit_seals, audit_unsealed};
+use crate::error::{Error, Result};
+use crate::secrets::to_hex;
+
+/// Most events under one seal.
+const EVENTS_MAX: i32 = 5000;
+/// How many seals are read at once: each carries up to 160 KB of digests.
+const PAGE: i32 = 50;
+
+/// What the sealer is told.
+#[derive(Debug)]
+pub struct Options {
+    /// Who signs; without a key nothing is sealed.
+    pub signers: Option<Signers>,
+    /// The file that every seal is written to, one a line.
+    pub file: Option<PathBuf>,
+    /// About how often it looks.
+    pub interval: Duration,
+}
+
+/// Seals the event log.
+#[derive(Clone)]
+pub struct Sealer {
+    db: Db,
+    signers: Arc<Signers>,
+    file: Option<PathBuf>,
+}
+
+impl Sealer {
+    /// `None` where nobody can sign.
+    #[must_use]
+    pub fn new(db: &Db, options: Options) -> Option<Self> {
+        Some(Self {
+            db: db.clone(),
+            signers: Arc::new(options.signers?),
+            file: options.file,
+        })
+    }
+
+    /// Whose signatures are trusted.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<String> {
+        self.signers.public_keys()
+    }
+
+    /// Seals what can be sealed now, and brings the file up to date.
+    ///
+    /// # Errors
+    /// When the database or the file fails. Nothing is lost: the next run goes on from there.
+    pub async fn run(&self) -> Result<()> {
+        while self.seal().await? {}
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let failed =
+            |error| Error::internal(format!("cannot keep seals in {}: {error}", file.display()));
+        let mut after = last_line(file).await.map_err(failed)?;
+        loop {
+            let stored = audit_seals(&self.db, Some(after), PAGE).await?;
+            let Some(last) = stored.last() else {
+                return Ok(());
+            };
+            after = last.seal.id;
+            let seals: Vec<_> = stored.into_iter().map(|stored| stored.seal).collect();
+            self.warn_of_strangers(&seals);
+            append(file, &seals).await.map_err(failed)?;
+        }
+    }
+
+    /// Makes the next seal. False when there is nothing more for now, or another process is at it.
+    async fn seal(&self) -> Result<bool> {
+        let last = audit_seals(&self.db, None, 1).await?;
+        let last = last.into_iter().next_back().map(|stored| stored.seal);
+        let events = audit_unsealed(&self.db, EVENTS_MAX).await?;
+        let Some((to, _)) = events.last() else {
+            return Ok(false);
+        };
+        let leaves: Vec<_> = events.iter().map(|(_, text)| leaf(text)).collect();
+        let seal = self.signers.sign(Seal {
+            id: last.as_ref().map_or(1, |last| last.id + 1),
+            at: now_ms(),
+            from: last.as_ref().map_or_else(beginning, |last| last.to.clone()),
+            to: to.clone(),
+            events: leaves.len(),
+            root: to_hex(&root(&leaves)),
+            prior: last.as_ref().map_or_else(no_digest, Seal::digest),
+            public_key: String::new(),
+            signature: String::new(),
+        });
+        let is_stored = audit_seal(&self.db, &seal, &leaves).await?;
+        if is_stored {
+            info!(seal = line(&seal), "sealed");
+        }
+        Ok(is_stored && i32::try_from(leaves.len()).is_ok_and(|sealed| sealed == EVENTS_MAX))
+    }
+
+    /// The file may be all that is left of the truth, so what is not ours goes there, too.
+    fn warn_of_strangers(&self, seals: &[Seal]) {
+        let known = self.public_keys();
+        for seal in seals {
+            if !known.contains(&seal.public_key) || !seal.is_signed() {
+                warn!(
+                    seal.id = seal.id,
+                    "a seal is not signed by any key of this service"
+                );
+            }
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn line(seal: &Seal) -> String {
+    serde_json::to_string(seal).unwrap_or_default()
+}
+
+/// The number of the last seal in the file; 0 without one. A line that was cut off counts as none.
+async fn last_line(file: &Path) -> io::Result<i64> {
+    let text = match fs::read_to_string(file).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        text => text?,
+    };
+    let mut seals = text
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Seal>(line).ok());
+    Ok(seals.next().map_or(0, |seal| seal.id))
+}
+
+/// Adds lines, and returns when they are on the disk.
+async fn append(file: &Path, seals: &[Seal]) -> io::Result<()> {
+    let is_torn = fs::read(file)
+        .await
+        .is_ok_and(|bytes| bytes.last().is_some_and(|byte| *byte != b'\n'));
+    let mut text = String::from(if is_torn { "\n" } else { "" });
+    for seal in seals {
+        text.push_str(&line(seal));
+        text.push('\n');
+    }
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .await?;
+    file.write_all(text.as_bytes()).await?;
+    file.sync_all().await
+}
