@@ -137,7 +137,7 @@ mod tests {
     fn every_member_is_under_the_signature() {
         let signed = signers(1).sign(seal());
         assert!(signed.is_signed());
-        let changes: [fn(&mut Seal); 8] = [
+        let edits: [fn(&mut Seal); 8] = [
             |seal| seal.id += 1,
             |seal| seal.at += 1,
             |seal| seal.from.1 += 1,
@@ -147,11 +147,11 @@ mod tests {
             |seal| seal.prior = to_hex(&[1; 32]),
             |seal| seal.public_key = signers(2).public_keys().remove(0),
         ];
-        for change in changes {
-            let mut changed = signed.clone();
-            change(&mut changed);
-            assert!(!changed.is_signed(), "{changed:?}");
-            assert_ne!(changed.digest(), signed.digest());
+        for edit in edits {
+            let mut forged = signed.clone();
+            edit(&mut forged);
+            assert!(!forged.is_signed(), "{forged:?}");
+            assert_ne!(forged.digest(), signed.digest());
         }
     }
 

@@ -76,7 +76,9 @@ pub struct Keyring {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.keys.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Keyring").field("keys", &names).finish()
+        f.debug_struct("Keyring")
+            .field("keys", &names)
+            .finish_non_exhaustive()
     }
 }
 

@@ -89,8 +89,7 @@ impl<'s> Entry<'s> {
         if let Some(route) = route {
             self.span.note("http.route", || route.to_owned());
         }
-        self.span
-            .number("http.response.status_code", status.into());
+        self.span.number("http.response.status_code", status.into());
         self.span.note("bloom.request.id", || id.to_string());
         if status >= 500 {
             self.span.fail();

@@ -72,17 +72,18 @@ impl Sealed {
         if self.is_off {
             return "the service has no key-encryption key, so nothing is sealed".to_owned();
         }
-        let mut text = format!(
-            "{} seals over {} events: nothing was changed",
+        let dropped = match self.dropped {
+            0 => String::new(),
+            some => format!("; of {some} seals retention has dropped events"),
+        };
+        let compared = match self.compared {
+            0 => String::new(),
+            some => format!("; {some} seals are as the file has them"),
+        };
+        format!(
+            "{} seals over {} events: nothing was changed{dropped}{compared}",
             self.seals, self.events
-        );
-        if self.dropped > 0 {
-            text += &format!("; of {} seals retention has dropped events", self.dropped);
-        }
-        if self.compared > 0 {
-            text += &format!("; {} seals are as the file has them", self.compared);
-        }
-        text
+        )
     }
 }
 

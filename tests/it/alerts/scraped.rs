@@ -35,7 +35,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    async fn over(service: &str) -> Self {
+    fn over(service: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("bloom-it-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&dir).unwrap();
         // As shipped, but for the service's address and key, and faster.
@@ -104,7 +104,7 @@ async fn work(runtime: &Runtime) {
 #[tokio::test]
 async fn every_panel_shows_something_and_every_rule_can_be_judged() {
     let runtime = Runtime::start().await;
-    let prometheus = Prometheus::over(&runtime.api.base).await;
+    let prometheus = Prometheus::over(&runtime.api.base);
     let expressions = dashboard().into_iter().map(|expression| {
         expression
             .replace("$queue", ".*")

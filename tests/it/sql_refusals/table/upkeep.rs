@@ -20,6 +20,9 @@ const SEAL: &str = "jsonb_build_object('id', 1, 'at', 1, 'from', jsonb_build_arr
     'to', jsonb_build_array('1', 1), 'leaves', repeat('a', 64), 'root', repeat('a', 64),
     'prior', repeat('0', 64), 'public_key', repeat('a', 64), 'signature', repeat('a', 128))";
 
+/// What is none.
+const NO_SEALS: Arg = Arg::Some(&["null", "'{}'", "'[]'", "'1'", "'{\"id\": \"x\"}'"]);
+
 pub(super) fn readers() -> Vec<Verb> {
     let before = || arg("before", "null", Arg::Maybe);
     vec![
@@ -119,14 +122,7 @@ pub(super) fn keepers() -> Vec<Verb> {
     let days = |name| arg(name, "30", Arg::Int(1, 3650));
     vec![
         verb("audit_unsealed", vec![limit(10000)]),
-        verb(
-            "audit_seal",
-            vec![arg(
-                "seal",
-                SEAL,
-                Arg::Some(&["null", "'{}'", "'[]'", "'1'", "'{\"id\": \"x\"}'"]),
-            )],
-        ),
+        verb("audit_seal", vec![arg("seal", SEAL, NO_SEALS)]),
         verb("setting_get", vec![arg("key", "'k'", Arg::Maybe)]),
         verb(
             "audit_note",
