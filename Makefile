@@ -7,7 +7,7 @@ BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-api test-otel test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint doc fresh ci clean
+.PHONY: help setup build run demo demo-claude test test-api test-otel test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint deny sbom doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,12 @@ fmt: ## format the sources
 lint: ## what CI refuses: unformatted sources, warnings of the compiler and of clippy
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+deny: setup ## hold what the program is made of against deny.toml (make deny ARGS=advisories)
+	@$$(scripts/cargo-tool.sh cargo-deny 0.20.2) --locked check $(or $(ARGS),bans licenses sources)
+
+sbom: setup ## write a bill of materials (CycloneDX) to target/sbom
+	@scripts/sbom.sh
 
 doc: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps

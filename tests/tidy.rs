@@ -7,6 +7,8 @@
 
 #[path = "tidy/proofs.rs"]
 mod proofs;
+#[path = "tidy/supply.rs"]
+mod supply;
 
 use std::path::Path;
 

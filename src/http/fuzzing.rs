@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::Value;
 
-use super::handlers::submission;
+use super::handlers::submission::{self, Outside};
 use super::json;
 use super::router::{Match, Router};
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::error::Result;
 /// As the route refuses it.
 pub fn task(body: &[u8]) -> Result<Value> {
     let value = json::parse(body)?;
-    Ok(submission::read(Some(&value), None)?.task)
+    Ok(submission::read(Some(&value), Outside::default())?.task)
 }
 
 /// The template of the route that takes a request, and its decoded parameters.

@@ -21,7 +21,11 @@ pub async fn failover(rig: &Rig, hold: Duration) -> anyhow::Result<String> {
     let _surgery = rig.cluster.surgery.lock().await;
     rig.cluster.primary().stop(Stop::Kill).await;
     sleep(hold / 2).await;
-    promote(rig).await?;
+    if let Err(error) = promote(rig).await {
+        // Another fault may have filled the standby's disk. Somebody would start the old one again.
+        rig.cluster.primary().ready().await?;
+        return Err(error);
+    }
     rig.cluster.add_standby().await?;
     Ok("the primary killed, the synchronous standby promoted".to_owned())
 }
