@@ -138,7 +138,7 @@ async fn one_trace_leads_from_the_submitter_through_the_service_to_the_program()
     let mut command = bloom(&dir.0, &second);
     command.args([
         "worker",
-        "--runtime-url",
+        "--server",
         &url,
         "--name",
         "w",
