@@ -119,14 +119,26 @@ async fn verifying_says_that_all_is_well_or_names_the_first_bad_row() {
     }
     api.submit(task("b")).await;
     let well = ask(&runtime, &["audit", "verify"]).await.ends(0);
-    assert_eq!(well.out, "2 tasks, 4 events: all is as it should be\n");
-    let well = ask(&runtime, &["audit", "verify", "--json"])
+    let mut lines = well.out.lines();
+    assert_eq!(
+        lines.next(),
+        Some("2 tasks, 4 events: all is as it should be")
+    );
+    let sealed = lines.next().unwrap();
+    assert!(sealed.ends_with(" events: nothing was changed"), "{sealed}");
+    let mut well = ask(&runtime, &["audit", "verify", "--json"])
         .await
         .ends(0)
         .json();
+    // How much is sealed by now is a matter of time.
+    for member in ["seals", "sealed_events"] {
+        assert!(well[member].take().is_u64(), "{member}");
+    }
     assert_eq!(
         well,
-        json!({ "ok": true, "tasks": 2, "events": 4, "bad": null })
+        json!({
+            "ok": true, "tasks": 2, "events": 4, "seals": null, "sealed_events": null, "bad": null,
+        })
     );
     let client = runtime.db().connect().await;
     let tampering = format!(
