@@ -1,5 +1,6 @@
 //! The service behind a real nginx with the configuration that is shipped.
 
+mod rolling;
 mod tls;
 mod upstream;
 

@@ -13,6 +13,14 @@ use crate::nemesis::schedule::Fault;
 /// Faults of the matrix that no run does, and why.
 const UNTESTED: &[(&str, &str)] = &[
     (
+        "F11",
+        "an asynchronous standby takes over and loses commits: the control C2",
+    ),
+    (
+        "F20",
+        "a pooler in transaction mode: tested without this harness, in `tests/it/pooler.rs`",
+    ),
+    (
         "F24",
         "loss of writes that were never synced (a power cut): needs a file system that forgets, \
       LazyFS; kill -9 does not show it",

@@ -89,6 +89,22 @@ impl Nginx {
         Self { api, dir, child }
     }
 
+    /// Replaces a line of the configuration in use; takes effect with [`Nginx::reload`].
+    pub fn edit(&self, from: &str, to: &str) {
+        let path = self.dir.join("bloom.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} is not in the configuration");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    }
+
+    /// Its worker processes: two while one still ends what it began before a reload.
+    pub fn workers(&self) -> Vec<String> {
+        let pid = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
     pub fn reload(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
