@@ -29,10 +29,10 @@ begin
          where c.name = ''event_dropped'' and (c.xid, c.seq) < (d.xid, d.seq)', v_name);
     execute format('drop table bloom_private.%I', v_name);
     -- The seals of what is gone go with it, but for the last: the next one builds on it.
-    delete from seal s using log_cursor c
-     where c.name = 'event_dropped'
-       and s.seal_id < (select max(x.seal_id) from seal x
-                         where (x.to_xid, x.to_seq) <= (c.xid, c.seq));
+    delete from seal s
+     where s.seal_id < (select max(x.seal_id)
+          from (select e.xid, e.seq from event e order by e.xid, e.seq limit 1) first
+          join seal x on (x.to_xid, x.to_seq) < (first.xid, first.seq));
     return array[v_name];
 end
 $$;

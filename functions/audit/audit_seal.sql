@@ -4,8 +4,8 @@ set search_path = pg_catalog, bloom_private, pg_temp
 set timezone = 'UTC' as $$
 -- Stores the next seal: {"id", "at" (epoch ms), "from", "to" ([xid as text, seq]), and in
 -- lower-case hexadecimal "leaves", "root", "prior", "public_key", "signature"}. False where
--- another process was faster: it does not begin where the last one ends. Writes: seal. Raises
--- RT400.
+-- another process was faster: it does not begin where the last one ends, or does not end at an
+-- event that nothing can come before any more. Writes: seal. Raises RT400.
 declare
     c_number text := '^[0-9]{1,18}$';
     c_digest text := '^[0-9a-f]{64}$';
@@ -32,6 +32,9 @@ begin
      where (p_seal ->> 'id')::bigint = coalesce(v_last.seal_id, 0) + 1
        and ((p_seal #>> '{from,0}')::xid8, (p_seal #>> '{from,1}')::bigint)
            = (coalesce(v_last.to_xid, '0'), coalesce(v_last.to_seq, 0))
+       and exists (select from event e where e.xid = (p_seal #>> '{to,0}')::xid8
+               and e.seq = (p_seal #>> '{to,1}')::bigint
+               and e.xid < pg_snapshot_xmin(pg_current_snapshot()))
         on conflict do nothing;
     return found;
 end

@@ -92,7 +92,8 @@ async fn verify(desk: &mut Desk, args: &seals::Verify) -> Result<u8, Trouble> {
     if desk.json {
         let found = json!({
             "ok": ok, "tasks": tasks, "events": events, "seals": sealed.seals,
-            "sealed_events": sealed.events, "bad": bad,
+            "sealed_events": sealed.events, "dropped_seals": sealed.dropped,
+            "compared_seals": sealed.compared, "bad": bad,
         });
         desk.out.json(&found)?;
     } else if ok {

@@ -1,6 +1,8 @@
 //! What `bloom serve` needs to talk to Membridge, to agents and to webhooks.
 
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -75,7 +77,7 @@ impl Outside {
             },
             seals: seals::Options {
                 signers: keyring(args)?.and_then(|ring| Signers::of(ring.signing_seeds())),
-                file: args.service.seal_file.clone(),
+                file: seal_file(args)?,
                 interval: SEAL_INTERVAL,
             },
             dispatch: dispatch::Options {
@@ -90,6 +92,16 @@ impl Outside {
 /// The address that the service listens on, where it is one that somebody can call.
 fn own_url(address: SocketAddr) -> Option<String> {
     (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
+}
+
+/// The file that seals are kept in, which can be written.
+fn seal_file(args: &Args) -> anyhow::Result<Option<PathBuf>> {
+    let file = args.service.seal_file.clone();
+    if let Some(file) = &file {
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.with_context(|| format!("--seal-file {}", file.display()))?;
+    }
+    Ok(file)
 }
 
 fn keyring(args: &Args) -> anyhow::Result<Option<Keyring>> {

@@ -1,5 +1,7 @@
 //! Holds the event log against its seals.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -19,8 +21,8 @@ pub struct Found {
     pub seals: usize,
     /// How many events were held against them.
     pub events: usize,
-    /// How many of the seals cover events that retention has dropped: only their signatures and
-    /// their order were checked.
+    /// How many of the seals cover events that retention has dropped; what is left of those is
+    /// held against them.
     pub dropped: usize,
     /// To go on from; null at the end.
     pub next_cursor: Option<i64>,
@@ -59,18 +61,28 @@ pub async fn check(db: &Db, keys: &[String], after: i64, limit: i32) -> Result<F
             found.seals += 1;
             found.next_cursor = Some(stored.seal.id);
             found.bad = bad_seal(stored, before, keys);
-            if found.bad.is_none() && stored.is_whole {
+            if found.bad.is_none() {
                 let events = audit_sealed(db, stored.seal.id).await?;
                 found.events += events.len();
-                found.bad = bad_event(stored, &events);
-            } else {
                 found.dropped += usize::from(!stored.is_whole);
+                found.bad = if stored.is_whole {
+                    bad_event(stored, &events)
+                } else {
+                    bad_rest(stored, &events)
+                };
             }
             if found.bad.is_some() {
                 break;
             }
         }
         before = Some(&stored.seal);
+    }
+    if after == 0 && found.bad.is_none() && found.seals > 0 {
+        let strays = audit_sealed(db, 0).await?;
+        let text = "it stands where no event can be: before the oldest seal, or in the future";
+        found.bad = strays
+            .first()
+            .map(|event| bad(0, Some(event), "event_stray", text));
     }
     found.ok = found.bad.is_none();
     if found.seals < usize::try_from(limit).unwrap_or(0) || !found.ok {
@@ -114,14 +126,29 @@ fn bad_seal(stored: &Stored, before: Option<&Seal>, keys: &[String]) -> Option<B
     } else {
         return None;
     };
-    Some(Bad {
-        seal_id: seal.id,
-        task_id: None,
-        ver: None,
-        subject: None,
+    Some(bad(seal.id, None, code, &text))
+}
+
+fn bad(seal_id: i64, event: Option<&Covered>, code: &'static str, text: &str) -> Bad {
+    Bad {
+        seal_id,
+        task_id: event.and_then(|event| event.task_id),
+        ver: event.and_then(|event| event.ver),
+        subject: event.and_then(|event| event.subject.clone()),
         code,
-        text,
-    })
+        text: text.to_owned(),
+    }
+}
+
+/// The first of the events that retention has left of a seal that is not among those it covers. The
+/// database says that it has dropped some, and could say so falsely; what is there is still held
+/// against the seal.
+fn bad_rest(stored: &Stored, events: &[Covered]) -> Option<Bad> {
+    let sealed: HashSet<&Hash> = stored.leaves.iter().collect();
+    let is_other = |event: &&Covered| !sealed.contains(&leaf(&event.body));
+    let other = events.iter().find(is_other)?;
+    let text = "it is not one of the events that were sealed";
+    Some(bad(stored.seal.id, Some(other), "event_changed", text))
 }
 
 /// The first event that is not as it was sealed.
@@ -138,12 +165,5 @@ fn bad_event(stored: &Stored, events: &[Covered]) -> Option<Bad> {
         Some(event) => (Some(event), text),
         None => (None, "the last events of the seal were removed"),
     };
-    Some(Bad {
-        seal_id: stored.seal.id,
-        task_id: event.and_then(|event| event.task_id),
-        ver: event.and_then(|event| event.ver),
-        subject: event.and_then(|event| event.subject.clone()),
-        code,
-        text: text.to_owned(),
-    })
+    Some(bad(stored.seal.id, event, code, text))
 }

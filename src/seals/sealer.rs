@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Seal, Signers, beginning, leaf, no_digest, root};
 use crate::db::Db;
@@ -61,13 +61,20 @@ impl Sealer {
     /// # Errors
     /// When the database or the file fails. Nothing is lost: the next run goes on from there.
     pub async fn run(&self) -> Result<()> {
+        let kept = match &self.file {
+            Some(file) => last_line(file)
+                .await
+                .map_err(|error| unkept(file, &error))?,
+            None => None,
+        };
+        if let (Some(file), Some(kept)) = (&self.file, &kept) {
+            self.compare(file, kept).await?;
+        }
         while self.seal().await? {}
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let failed =
-            |error| Error::internal(format!("cannot keep seals in {}: {error}", file.display()));
-        let mut after = last_line(file).await.map_err(failed)?;
+        let mut after = kept.map_or(0, |seal| seal.id);
         loop {
             let stored = audit_seals(&self.db, Some(after), PAGE).await?;
             let Some(last) = stored.last() else {
@@ -75,15 +82,37 @@ impl Sealer {
             };
             after = last.seal.id;
             let seals: Vec<_> = stored.into_iter().map(|stored| stored.seal).collect();
-            self.warn_of_strangers(&seals);
-            append(file, &seals).await.map_err(failed)?;
+            if let Some(seal) = seals.iter().find(|seal| !self.is_ours(seal)) {
+                return Err(stranger(seal));
+            }
+            append(file, &seals)
+                .await
+                .map_err(|error| unkept(file, &error))?;
         }
+    }
+
+    /// Goes on only where the database still has the last seal that was kept: or history that was
+    /// removed would be sealed anew, without a word.
+    async fn compare(&self, file: &Path, kept: &Seal) -> Result<()> {
+        let stored = audit_seals(&self.db, Some(kept.id - 1), 1).await?;
+        if stored.first().is_some_and(|stored| stored.seal == *kept) {
+            return Ok(());
+        }
+        Err(Error::internal(format!(
+            "the database does not have seal {} of {}: seals were removed, or an older state was \
+             restored. Nothing is sealed until that file is moved away",
+            kept.id,
+            file.display()
+        )))
     }
 
     /// Makes the next seal. False when there is nothing more for now, or another process is at it.
     async fn seal(&self) -> Result<bool> {
         let last = audit_seals(&self.db, None, 1).await?;
         let last = last.into_iter().next_back().map(|stored| stored.seal);
+        if let Some(seal) = last.as_ref().filter(|seal| !self.is_ours(seal)) {
+            return Err(stranger(seal));
+        }
         let events = audit_unsealed(&self.db, EVENTS_MAX).await?;
         let Some((to, _)) = events.last() else {
             return Ok(false);
@@ -107,18 +136,20 @@ impl Sealer {
         Ok(is_stored && i32::try_from(leaves.len()).is_ok_and(|sealed| sealed == EVENTS_MAX))
     }
 
-    /// The file may be all that is left of the truth, so what is not ours goes there, too.
-    fn warn_of_strangers(&self, seals: &[Seal]) {
-        let known = self.public_keys();
-        for seal in seals {
-            if !known.contains(&seal.public_key) || !seal.is_signed() {
-                warn!(
-                    seal.id = seal.id,
-                    "a seal is not signed by any key of this service"
-                );
-            }
-        }
+    fn is_ours(&self, seal: &Seal) -> bool {
+        self.public_keys().contains(&seal.public_key) && seal.is_signed()
     }
+}
+
+fn stranger(seal: &Seal) -> Error {
+    let id = seal.id;
+    Error::internal(format!(
+        "seal {id} in the database is not signed by any key of this service; see bloom audit verify"
+    ))
+}
+
+fn unkept(file: &Path, error: &io::Error) -> Error {
+    Error::internal(format!("cannot keep seals in {}: {error}", file.display()))
 }
 
 fn now_ms() -> i64 {
@@ -132,17 +163,18 @@ fn line(seal: &Seal) -> String {
     serde_json::to_string(seal).unwrap_or_default()
 }
 
-/// The number of the last seal in the file; 0 without one. A line that was cut off counts as none.
-async fn last_line(file: &Path) -> io::Result<i64> {
-    let text = match fs::read_to_string(file).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        text => text?,
+/// The last seal in the file. A line that was cut off counts as none.
+async fn last_line(file: &Path) -> io::Result<Option<Seal>> {
+    let bytes = match fs::read(file).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
     };
+    let text = String::from_utf8_lossy(&bytes);
     let mut seals = text
         .lines()
         .rev()
-        .filter_map(|line| serde_json::from_str::<Seal>(line).ok());
-    Ok(seals.next().map_or(0, |seal| seal.id))
+        .filter_map(|line| serde_json::from_str(line).ok());
+    Ok(seals.next())
 }
 
 /// Adds lines, and returns when they are on the disk.

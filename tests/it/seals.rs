@@ -150,6 +150,86 @@ async fn a_removed_and_an_added_event_are_found() {
 }
 
 #[tokio::test]
+async fn what_retention_is_said_to_have_dropped_is_still_held_against_its_seal() {
+    let (runtime, client, id) = sealed().await;
+    run(&client, DISARM).await;
+    let pretend = "update bloom_private.log_cursor c set xid = s.to_xid, seq = s.to_seq
+        from bloom_private.seal s
+        where c.name = 'event_dropped' and s.seal_id = (select max(seal_id) from bloom_private.seal)";
+    run(&client, pretend).await;
+    let rest = verify(&runtime).await;
+    assert_eq!(rest["ok"], true, "{rest}");
+    assert_eq!(rest["dropped"], rest["seals"], "{rest}");
+    let change = format!(
+        "update bloom_private.event set actor = 'nobody' where task_id = '{id}' and ver = 2"
+    );
+    run(&client, &change).await;
+    let bad = bad(&runtime).await;
+    assert_eq!(
+        (&bad["task_id"], &bad["ver"], &bad["code"]),
+        (&json!(id), &json!(2), &json!("event_changed"))
+    );
+}
+
+#[tokio::test]
+async fn an_event_where_none_can_be_is_found() {
+    for place in ["'0', -1", "'18446744073709551615', 1"] {
+        let (runtime, client, _) = sealed().await;
+        run(&client, DISARM).await;
+        let insert = format!(
+            "insert into bloom_private.event (xid, seq, cause, subject, actor)
+             values ({place}, 'forged', 'queue/q', 'key:alice')"
+        );
+        run(&client, &insert).await;
+        let bad = bad(&runtime).await;
+        assert_eq!(
+            (&bad["code"], &bad["subject"]),
+            (&json!("event_stray"), &json!("queue/q")),
+            "{place}: {bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_by_the_file_or_not_signed_is_not_sealed_anew() {
+    let dir = std::env::temp_dir().join(format!("bloom-it-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&dir).unwrap();
+    let runtime = Runtime::start_with(|options| options.seals.signers = None).await;
+    let client = runtime.db().connect().await;
+    let db = Db::new(&runtime.db().endpoint(), &db::Options::default());
+    let sealer = |seed: u8, file: Option<PathBuf>| {
+        let signers = Signers::of(&[[seed; 32]]);
+        let interval = std::time::Duration::from_secs(1);
+        Sealer::new(
+            &db,
+            Options {
+                signers,
+                file,
+                interval,
+            },
+        )
+        .unwrap()
+    };
+    let own = sealer(7, Some(dir.join("seals.jsonl")));
+    runtime.api.submit(task("c")).await;
+    eventually("the first seal", || async {
+        own.run().await.unwrap();
+        let seals = one(&client, "select count(*) from bloom_private.seal").await;
+        (seals != "0").then_some(())
+    })
+    .await;
+    let stranger = sealer(8, None).run().await.unwrap_err().chain();
+    assert!(stranger.contains("not signed by any key"), "{stranger}");
+    run(&client, DISARM).await;
+    run(&client, "delete from bloom_private.seal").await;
+    let gone = own.run().await.unwrap_err().chain();
+    assert!(gone.contains("does not have seal"), "{gone}");
+    let seals = "select count(*) from bloom_private.seal";
+    assert_eq!(one(&client, seals).await, "0");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[tokio::test]
 async fn a_seal_cannot_be_made_anew_without_the_key() {
     let (runtime, client, _) = sealed().await;
     run(&client, DISARM).await;
@@ -235,6 +315,22 @@ async fn seals_that_vanish_from_the_database_are_missed_by_the_file() {
     let stranger = "00".repeat(32);
     let other = ask(&runtime, &["audit", "verify", "--public-key", &stranger]).await;
     assert_eq!(other.code, Some(1), "{other:?}");
+    let no_key = ask(&runtime, &["audit", "verify", "--public-key", "zz"]).await;
+    assert_eq!(no_key.code, Some(2), "{no_key:?}");
+    let lines: Vec<_> = std::fs::read_to_string(&file)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let torn = dir.join("torn.jsonl");
+    std::fs::write(&torn, format!("{}\n?\n{}\n", lines[0], lines[2])).unwrap();
+    let lacks = ask(
+        &runtime,
+        &["audit", "verify", "--seals", torn.to_str().unwrap()],
+    )
+    .await;
+    assert_eq!(lacks.code, Some(2), "{lacks:?}");
+    assert!(lacks.err.contains("lacks seal 2"), "{lacks:?}");
 
     // The service stops sealing first, or it would go on where the thief left off.
     runtime.shutdown.request();

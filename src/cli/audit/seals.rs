@@ -17,10 +17,17 @@ pub struct Verify {
     /// database should still have are compared.
     #[arg(long, value_name = "FILE")]
     pub seals: Option<PathBuf>,
-    /// Trust only seals signed by this public key, in hexadecimal; may be repeated. Without it, those
-    /// of the service.
-    #[arg(long = "public-key", value_name = "HEX")]
+    /// Trust only seals signed by this public key, of 64 hexadecimal digits; may be repeated. Without
+    /// it, those of the service.
+    #[arg(long = "public-key", value_name = "HEX", value_parser = public_key)]
     pub public_keys: Vec<String>,
+}
+
+fn public_key(text: &str) -> Result<String, String> {
+    let is_key = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_key
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| "expected 64 hexadecimal digits".to_owned())
 }
 
 /// The seals of the file, by number.
@@ -33,10 +40,11 @@ impl Verify {
             return Ok(Kept::new());
         };
         let failed = |why: String| Trouble::Usage(anyhow::anyhow!("{}: {why}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let text = String::from_utf8_lossy(&bytes);
         let mut kept = Kept::new();
         for (at, line) in text.lines().enumerate() {
-            // A line that a crash cut off is followed by the same seal again.
+            // A line that a crash cut off is followed by the same seal again; see below.
             let Ok(seal) = serde_json::from_str::<Seal>(line) else {
                 continue;
             };
@@ -48,8 +56,13 @@ impl Verify {
             }
             kept.insert(seal.id, seal);
         }
-        if kept.is_empty() {
+        let (Some(first), Some(last)) = (kept.keys().next(), kept.keys().next_back()) else {
             return Err(failed("it has no seal".to_owned()));
+        };
+        if let Some(lost) = (*first..*last).find(|id| !kept.contains_key(id)) {
+            return Err(failed(format!(
+                "it lacks seal {lost}, or its line cannot be read"
+            )));
         }
         Ok(kept)
     }
@@ -61,8 +74,8 @@ pub(super) struct Sealed {
     pub(super) seals: u64,
     pub(super) events: u64,
     pub(super) bad: Value,
-    dropped: u64,
-    compared: usize,
+    pub(super) dropped: u64,
+    pub(super) compared: usize,
     is_off: bool,
 }
 
@@ -92,6 +105,11 @@ pub(super) async fn verify(desk: &Desk, kept: &Kept, args: &Verify) -> Result<Se
     let mut sealed = Sealed::default();
     let keys = patient(desk, "/audit/seals?limit=1").await?["public_keys"].clone();
     sealed.is_off = keys.as_array().is_none_or(Vec::is_empty);
+    if sealed.is_off && !(kept.is_empty() && args.public_keys.is_empty()) {
+        return Err(Trouble::Usage(anyhow::anyhow!(
+            "this service has no key-encryption key and cannot verify seals; ask one that has"
+        )));
+    }
     let mut cursor = 0;
     while !sealed.is_off && sealed.bad.is_null() {
         let page = patient(desk, &format!("/audit/seals/verify?cursor={cursor}")).await?;
@@ -131,6 +149,13 @@ async fn compare(
         cursor = last.id;
         for seal in &seals {
             oldest = oldest.or(Some(seal.id));
+            if !seal.is_signed() {
+                return Ok(bad(
+                    seal.id,
+                    "signature",
+                    "its signature is not of what it says",
+                ));
+            }
             if !args.public_keys.is_empty() && !args.public_keys.contains(&seal.public_key) {
                 return Ok(bad(seal.id, "unknown_key", "it is signed by another key"));
             }

@@ -68,7 +68,9 @@ pub fn read(body: Option<&Value>, outside: Outside<'_>) -> Result<Submission> {
     let task = task.maybe("idempotency_key", one_key(key, outside.key)?);
     let mut task = task.json();
     if let Some(trace) = outside.trace
-        && task["policy"].get(trace::PARENT).is_none()
+        && [trace::PARENT, trace::STATE]
+            .iter()
+            .all(|name| task["policy"].get(name).is_none())
     {
         for (name, value) in trace.headers() {
             task["policy"][name] = Value::String(value);
@@ -147,8 +149,8 @@ fn read_policy(form: &mut Form<'_>) -> VerbOptions {
     let parent = form
         .string(trace::PARENT)
         .max(trace::PARENT_BYTES)
-        .optional();
-    let state = form.string(trace::STATE).max(trace::STATE_BYTES).optional();
+        .nullable();
+    let state = form.string(trace::STATE).max(trace::STATE_BYTES).nullable();
     if parent
         .as_deref()
         .is_some_and(|parent| !trace::is_parent(parent))
