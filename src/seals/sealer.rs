@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::fs::{self, OpenOptions};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom};
 use tracing::info;
 
 use super::{Seal, Signers, beginning, leaf, no_digest, root};
@@ -19,6 +19,8 @@ use crate::secrets::to_hex;
 const EVENTS_MAX: i32 = 5000;
 /// How many seals are read at once: each carries up to 160 KB of digests.
 const PAGE: i32 = 50;
+/// How much of the file's end is read, in bytes: many times the length of a line.
+const TAIL: u64 = 64 << 10;
 
 /// What the sealer is told.
 #[derive(Debug)]
@@ -163,12 +165,23 @@ fn line(seal: &Seal) -> String {
     serde_json::to_string(seal).unwrap_or_default()
 }
 
+/// The end of the file, which grows for ever; empty where there is none.
+async fn tail(file: &Path) -> io::Result<Vec<u8>> {
+    let mut file = match fs::File::open(file).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let length = file.metadata().await?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .await?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
 /// The last seal in the file. A line that was cut off counts as none.
 async fn last_line(file: &Path) -> io::Result<Option<Seal>> {
-    let bytes = match fs::read(file).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes?,
-    };
+    let bytes = tail(file).await?;
     let text = String::from_utf8_lossy(&bytes);
     let mut seals = text
         .lines()
@@ -179,9 +192,7 @@ async fn last_line(file: &Path) -> io::Result<Option<Seal>> {
 
 /// Adds lines, and returns when they are on the disk.
 async fn append(file: &Path, seals: &[Seal]) -> io::Result<()> {
-    let is_torn = fs::read(file)
-        .await
-        .is_ok_and(|bytes| bytes.last().is_some_and(|byte| *byte != b'\n'));
+    let is_torn = tail(file).await?.last().is_some_and(|byte| *byte != b'\n');
     let mut text = String::from(if is_torn { "\n" } else { "" });
     for seal in seals {
         text.push_str(&line(seal));
@@ -194,4 +205,41 @@ async fn append(file: &Path, seals: &[Seal]) -> io::Result<()> {
         .await?;
     file.write_all(text.as_bytes()).await?;
     file.sync_all().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(id: i64) -> Seal {
+        Seal {
+            id,
+            at: 0,
+            from: beginning(),
+            to: beginning(),
+            events: 1,
+            root: no_digest(),
+            prior: no_digest(),
+            public_key: no_digest(),
+            signature: no_digest(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_whole_line_counts_however_long_the_file_and_a_torn_one_is_ended() {
+        let file = std::env::temp_dir().join(format!("bloom-seals-{}", uuid::Uuid::new_v4()));
+        assert_eq!(last_line(&file).await.unwrap(), None);
+        let many: Vec<_> = (1..=1000).map(seal).collect();
+        append(&file, &many).await.unwrap();
+        assert!(std::fs::metadata(&file).unwrap().len() > 2 * TAIL);
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        text.push_str("{\"id\": 1001, \"at");
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(last_line(&file).await.unwrap(), Some(seal(1000)));
+        append(&file, &[seal(1001)]).await.unwrap();
+        assert_eq!(last_line(&file).await.unwrap(), Some(seal(1001)));
+        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+        assert_eq!(lines, 1002);
+        std::fs::remove_file(&file).unwrap();
+    }
 }
