@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::pg::TestDb;
 use crate::runtime::front::Nginx;
 use crate::runtime::process::{Process, Scratch};
-use crate::runtime::{Api, KEY, eventually, task};
+use crate::runtime::{KEY, eventually, task};
 
 /// What clients do meanwhile, over and over.
 #[derive(Default)]
@@ -94,15 +94,8 @@ async fn a_rolling_restart_of_two_services_fails_no_request() {
         let first = line(&services[0]);
         shipped.replace(&first, &format!("{first} {second}"))
     });
-    let api = Api::new(&nginx.api.base, Some(KEY));
-    eventually("nginx answers", || async {
-        let request = api.request(reqwest::Method::GET, "/health");
-        api.try_send(request)
-            .await
-            .ok()
-            .filter(|reply| reply.status == 200)
-    })
-    .await;
+    let api = nginx.api.clone();
+    nginx.answers().await;
     for number in 0..4 {
         api.register(&format!("w{number}"), 32).await;
     }
@@ -138,16 +131,7 @@ async fn a_service_that_is_away_is_passed_over() {
         let first = line(&gone);
         shipped.replace(&first, &format!("{first} {}", line(&stays)))
     });
-    eventually("nginx answers", || async {
-        let request = nginx.api.request(reqwest::Method::GET, "/health");
-        nginx
-            .api
-            .try_send(request)
-            .await
-            .ok()
-            .filter(|reply| reply.status == 200)
-    })
-    .await;
+    nginx.answers().await;
     gone.kill();
     for _ in 0..20 {
         let sent = nginx.api.post("/llm-tasks", task("c")).await;

@@ -34,17 +34,18 @@ impl Nginx {
     /// The same, with more of the operator's own in the http block around it.
     pub async fn start_within(base: &str, more: &str) -> Self {
         let nginx = Self::launch(base, more, |_, shipped| shipped);
+        nginx.answers().await;
+        nginx
+    }
+
+    /// Waits until it answers for a service behind it.
+    pub async fn answers(&self) {
         eventually("nginx answers", async || {
-            let request = nginx.api.request(reqwest::Method::GET, "/health");
-            nginx
-                .api
-                .try_send(request)
-                .await
-                .ok()
-                .filter(|reply| reply.status == 200)
+            let request = self.api.request(reqwest::Method::GET, "/health");
+            let reply = self.api.try_send(request).await.ok();
+            reply.filter(|reply| reply.status == 200)
         })
         .await;
-        nginx
     }
 
     /// Starts it on the shipped file, as `edit` leaves it, which is told the directory that nginx
