@@ -138,7 +138,7 @@ impl Running {
         let ping_at = (Instant::now() + self.ping).min(self.ends_at);
         let batch = tokio::select! {
             batch = self.reader.next() => batch,
-            () = self.shutdown.requested() => return (Text::default().comment("the service stops"), false),
+            () = self.shutdown.requested() => return stops(),
             () = sleep_until(ping_at) => {
                 let text = self.with_place(Text::default().comment("ping"));
                 return (text, Instant::now() < self.ends_at);
@@ -149,6 +149,8 @@ impl Running {
                 Ok(text) => (text, Instant::now() < self.ends_at),
                 Err(error) => broken(&error),
             },
+            // The feed closes its queues with the service, and may be heard of first.
+            Ok(None) if self.shutdown.is_requested() => stops(),
             Ok(None) => (
                 Text::default().comment("too slow: come back with your cursor"),
                 false,
@@ -163,6 +165,10 @@ impl Running {
             None => text,
         }
     }
+}
+
+fn stops() -> (Text, bool) {
+    (Text::default().comment("the service stops"), false)
 }
 
 /// The client comes back, and is told then.
