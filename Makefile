@@ -3,11 +3,13 @@
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 BLOOM := $${CARGO_TARGET_DIR:-target}/release/bloom
+# The same without optimisations: builds in less than half of the time.
+QUICK := $${CARGO_TARGET_DIR:-target}/debug/bloom
 # More arguments for the program: make run ARGS='--listen 127.0.0.1:8080'
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo demo-claude test test-api test-otel test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint deny sbom doc fresh ci clean
+.PHONY: help setup build quick run demo demo-claude test test-api test-otel test-pg18 bench-build bench bench-smoke bench-peers bench-summary screenshots chaos-smoke chaos fuzz bless fmt lint deny sbom doc fresh ci clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -15,17 +17,20 @@ help: ## list all targets
 setup: ## check for Rust and a C compiler, install the PostgreSQL server if it is missing
 	@scripts/setup.sh
 
-build: setup ## build the program in release mode
+build: setup ## build the program as it is to be installed: target/release/bloom
 	cargo build --release --locked --bin bloom
 
-run: build ## serve on http://127.0.0.1:5000 with a private Postgres (or DATABASE_URL)
-	@exec env BLOOM_DATA_DIR="$$(scripts/data-dir.sh)" $(BLOOM) serve $(ARGS)
+quick: setup ## build the program for trying it out: target/debug/bloom
+	cargo build --locked --bin bloom
 
-demo: build ## submit real texts, run a worker over them, show the results
-	@exec $(BLOOM) demo $(ARGS) "$$(scripts/data-dir.sh)/demo"
+run: quick ## serve on http://127.0.0.1:5000 with a private Postgres (or DATABASE_URL)
+	@exec env BLOOM_DATA_DIR="$$(scripts/data-dir.sh)" $(QUICK) serve $(ARGS)
 
-demo-claude: build ## conversations through the real Claude CLI, with a stand-in for the model
-	@exec $(BLOOM) demo --claude --claude-bin "$$(scripts/claude-cli.sh)" $(ARGS) "$$(scripts/data-dir.sh)/demo-claude"
+demo: quick ## submit real texts, run a worker over them, show the results
+	@exec $(QUICK) demo $(ARGS) "$$(scripts/data-dir.sh)/demo"
+
+demo-claude: quick ## conversations through the real Claude CLI, with a stand-in for the model
+	@exec $(QUICK) demo --claude --claude-bin "$$(scripts/claude-cli.sh)" $(ARGS) "$$(scripts/data-dir.sh)/demo-claude"
 
 test: ## install what the tests need, and run them all on Postgres clusters of their own
 	@scripts/setup.sh tests

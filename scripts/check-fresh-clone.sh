@@ -43,8 +43,10 @@ await_ready() {
 
 git clone --quiet . "$clone"
 chmod 755 "$clone"
+begun=$(date +%s)
 start
 await_ready 1500
+echo "check-fresh-clone: from the clone to a ready service: $(($(date +%s) - begun)) s"
 grep -q "BLOOM Runtime is at $base" "$clone/run.log"
 id=$(curl --fail --silent "$base/api/runtime/llm-tasks" --header 'content-type: application/json' \
     --data '{"context_id": "c", "agent_slug": "a", "prompt": "hello"}' |
