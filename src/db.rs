@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod horizon;
 pub mod install;
 pub mod listen;
+mod passfile;
 mod pool;
 pub mod pooler;
 pub mod sqlstate;

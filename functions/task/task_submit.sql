@@ -5,8 +5,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Submits one task within the caller's transaction and returns its id.
 --   p_options  context_hints, policy {timeout_sec, budget, serial, backoff_base_sec,
---              backoff_cap_sec}, desired_format ("text" | "json"), queue, requires (labels),
---              priority 0–9 (0 first, 5), max_attempts, max_crashes, run_at, idempotency_key; actor
+--              backoff_cap_sec, traceparent, tracestate}, desired_format ("text" | "json"),
+--              queue, requires (labels), priority 0–9 (0 first, 5), max_attempts, max_crashes,
+--              run_at, idempotency_key; actor
 -- Lock order, writes and errors: see task_submit_many.
 declare
     v_task jsonb;

@@ -9,7 +9,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::db::tls;
+use crate::db::{passfile, tls};
 
 /// How long opening one connection may take, from the first packet to a ready session.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where Debian and most others put the socket; used when the address names no host.
 const DEFAULT_SOCKET_DIR: &str = "/var/run/postgresql";
+/// libpq's default, where an address names no port.
+const DEFAULT_PORT: u16 = 5432;
 /// How the service calls itself in `pg_stat_activity`, unless the address says otherwise.
 const APPLICATION_NAME: &str = "bloom";
 
@@ -46,6 +48,15 @@ pub enum EndpointError {
         /// What is wrong with it.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The password file that the address names cannot be used.
+    #[error("the password file {path} cannot be used")]
+    Passfile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
     },
     /// rustls refused its configuration.
     #[error("TLS cannot be set up")]
@@ -84,12 +95,19 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a URL (`postgres://…`) or key/value string as libpq would, including `sslrootcert`
-    /// and the `verify-*` modes. `root_cert` is used when the address names none.
+    /// Reads a URL (`postgres://…`) or key/value string as libpq would, including `passfile`,
+    /// `sslrootcert` and the `verify-*` modes. `root_cert` is used when the address names none.
     pub fn parse(address: &str, root_cert: Option<&Path>) -> Result<Self, EndpointError> {
-        let (address, named) = extract_tls(address);
-        let config = Config::from_str(&address).map_err(EndpointError::Address)?;
-        Self::new(config, named.as_deref().or(root_cert))
+        let (address, files) = extract(address);
+        let mut config = Config::from_str(&address).map_err(EndpointError::Address)?;
+        complete(&mut config);
+        if let Some(path) = files.passwords
+            && config.get_password().is_none()
+        {
+            look_up(&mut config, &path)
+                .map_err(|source| EndpointError::Passfile { path, source })?;
+        }
+        Self::new(config, files.root_cert.as_deref().or(root_cert))
     }
 
     /// Completes a ready configuration with TLS and the settings of every session of ours.
@@ -155,9 +173,13 @@ impl Endpoint {
     /// The port that the database listens on.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        // libpq's default, where none is named.
-        const DEFAULT: u16 = 5432;
-        Some(self.config.get_ports().first().copied().unwrap_or(DEFAULT))
+        Some(
+            self.config
+                .get_ports()
+                .first()
+                .copied()
+                .unwrap_or(DEFAULT_PORT),
+        )
     }
 
     /// Opens a connection driven by a task that ends with the returned client.
@@ -204,23 +226,56 @@ fn complete(config: &mut Config) {
     );
 }
 
-/// Takes the TLS parameters that tokio-postgres does not know out of an address: `sslrootcert`,
-/// and the `verify-*` modes, which are what `require` means here.
-fn extract_tls(address: &str) -> (String, Option<PathBuf>) {
+/// Gives a configuration the password that stands in a file.
+fn look_up(config: &mut Config, path: &Path) -> std::io::Result<()> {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        // So it is written for the socket that everybody uses.
+        Some(Host::Unix(dir)) if dir == Path::new(DEFAULT_SOCKET_DIR) => "localhost".to_owned(),
+        Some(Host::Unix(dir)) => dir.to_string_lossy().into_owned(),
+        None => config.get_hostaddrs()[0].to_string(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(DEFAULT_PORT);
+    let user = config.get_user().unwrap_or_default();
+    let database = config.get_dbname().unwrap_or(user);
+    let found = passfile::password(path, [&host, &port.to_string(), database, user])?;
+    if let Some(password) = found {
+        config.password(password);
+    }
+    Ok(())
+}
+
+/// Files that an address names.
+#[derive(Debug, Default, PartialEq)]
+struct Files {
+    passwords: Option<PathBuf>,
+    root_cert: Option<PathBuf>,
+}
+
+/// Takes the parameters that tokio-postgres does not know out of an address: `passfile`,
+/// `sslrootcert`, and the `verify-*` modes, which are what `require` means here.
+fn extract(address: &str) -> (String, Files) {
     let is_url = address.starts_with("postgres://") || address.starts_with("postgresql://");
     let (head, tail, separator) = match address.split_once('?') {
         Some((head, query)) if is_url => (Some(head), query, '&'),
-        _ if is_url => return (address.to_owned(), None),
+        _ if is_url => return (address.to_owned(), Files::default()),
         _ => (None, address, ' '),
     };
-    let mut root_cert = None;
+    let mut files = Files::default();
+    let path = |text| {
+        let path = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+        PathBuf::from(path.as_ref())
+    };
     let kept: Vec<&str> = tail
         .split(separator)
         .filter_map(|pair| match pair.split_once('=') {
-            Some(("sslrootcert", path)) => {
-                let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+            Some(("passfile", file)) => {
+                files.passwords = Some(path(file));
+                None
+            }
+            Some(("sslrootcert", file)) => {
                 // libpq's spelling of "the system's roots", which is our default.
-                root_cert = (path != "system").then(|| PathBuf::from(path.as_ref()));
+                files.root_cert = (file != "system").then(|| path(file));
                 None
             }
             Some(("sslmode", "verify-ca" | "verify-full")) => Some("sslmode=require"),
@@ -229,9 +284,9 @@ fn extract_tls(address: &str) -> (String, Option<PathBuf>) {
         .collect();
     let kept = kept.join(&separator.to_string());
     match head {
-        Some(head) if kept.is_empty() => (head.to_owned(), root_cert),
-        Some(head) => (format!("{head}?{kept}"), root_cert),
-        None => (kept, root_cert),
+        Some(head) if kept.is_empty() => (head.to_owned(), files),
+        Some(head) => (format!("{head}?{kept}"), files),
+        None => (kept, files),
     }
 }
 
@@ -240,18 +295,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_parameters_are_taken_out_of_urls() {
-        let (url, cert) =
-            extract_tls("postgres://h/d?sslmode=verify-full&sslrootcert=%2Fa%20b&user=u");
-        assert_eq!(url, "postgres://h/d?sslmode=require&user=u");
-        assert_eq!(cert, Some(PathBuf::from("/a b")));
-        let (url, cert) = extract_tls("postgres://h/d?sslrootcert=system");
-        assert_eq!((url.as_str(), cert), ("postgres://h/d", None));
-        let (text, cert) = extract_tls("host=h sslrootcert=/x dbname=d");
-        assert_eq!(
-            (text.as_str(), cert),
-            ("host=h dbname=d", Some(PathBuf::from("/x")))
-        );
+    fn files_are_taken_out_of_addresses() {
+        let named = |passwords: Option<&str>, root_cert: Option<&str>| Files {
+            passwords: passwords.map(PathBuf::from),
+            root_cert: root_cert.map(PathBuf::from),
+        };
+        for (address, kept, files) in [
+            (
+                "postgres://h/d?sslmode=verify-full&sslrootcert=%2Fa%20b&user=u",
+                "postgres://h/d?sslmode=require&user=u",
+                named(None, Some("/a b")),
+            ),
+            (
+                "postgres://h/d?sslrootcert=system",
+                "postgres://h/d",
+                named(None, None),
+            ),
+            (
+                "host=h sslrootcert=/x dbname=d",
+                "host=h dbname=d",
+                named(None, Some("/x")),
+            ),
+            (
+                "postgres://h/d?passfile=%2Fp",
+                "postgres://h/d",
+                named(Some("/p"), None),
+            ),
+        ] {
+            assert_eq!(extract(address), (kept.to_owned(), files), "{address}");
+        }
     }
 
     #[test]

@@ -154,7 +154,7 @@ async fn databases_are_made_once_and_only_with_plain_names() {
 }
 
 #[tokio::test]
-async fn the_url_works_in_psql_and_holds_no_password() {
+async fn the_url_works_in_psql_and_as_database_url_and_holds_no_password() {
     let dir = TempDir::new();
     let cluster = Cluster::start(Options::new(dir.path())).await.unwrap();
     let url = cluster.url("postgres");
@@ -173,6 +173,17 @@ async fn the_url_works_in_psql_and_holds_no_password() {
         "bloom",
         "{answer:?}"
     );
+    let endpoint = bloom_runtime::db::Endpoint::parse(&url, None).unwrap();
+    let row = endpoint.connect().await.unwrap();
+    let row = row
+        .query_one("select current_user::text", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "bloom");
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(dir.path().join("pgpass"), open).unwrap();
+    let refused = bloom_runtime::db::Endpoint::parse(&url, None).unwrap_err();
+    assert!(refused.to_string().contains("pgpass"), "{refused}");
     cluster.stop().await;
 }
 
