@@ -589,7 +589,8 @@ create table bloom_private.api_key (
     created_at timestamptz not null default now(),
     created_by text not null,
     expires_at timestamptz,
-    revoked_at timestamptz
+    revoked_at timestamptz,
+    last_used_at timestamptz
 );
 
 -- Webhooks --------------------------------------------------------------------------------------

@@ -243,6 +243,7 @@
 \ir setting/setting_set.sql
 \ir key/key_create.sql
 \ir key/key_find.sql
+\ir key/key_note_use.sql
 \ir key/key_list.sql
 \ir key/key_revoke.sql
 

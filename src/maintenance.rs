@@ -119,7 +119,7 @@ pub fn start(
 
 /// Runs `job` about every `pause` until shutdown. A failure is logged when it begins and when it
 /// is over, not every time.
-fn repeat<F>(
+pub fn repeat<F>(
     shutdown: &Shutdown,
     name: &'static str,
     pause: Duration,

@@ -148,7 +148,9 @@ pub async fn run(
     let sealer = Sealer::new(&db, options.seals);
     let seal_keys = sealer.as_ref().map_or_else(Vec::new, Sealer::public_keys);
     let sealer = sealer.map(|sealer| (sealer, interval));
-    let jobs = maintenance::start(&db, options.maintenance, sealer, &shutdown);
+    let mut jobs = maintenance::start(&db, options.maintenance, sealer, &shutdown);
+    let keys = Arc::new(keys::Store::new(db.clone()));
+    jobs.push(keys.note_uses(&shutdown));
 
     let webhooks = Webhooks::new(db.clone(), options.webhooks);
     shutdown.spawn(webhooks.clone().run(shutdown.clone()));
@@ -157,8 +159,8 @@ pub async fn run(
 
     let membridge = Membridge::new(db.clone(), options.membridge);
     membridge.start(&shutdown);
-    let store: Arc<dyn KeyStore> = Arc::new(keys::Store::new(db.clone()));
-    let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(store));
+    let keys: Arc<dyn KeyStore> = keys;
+    let auth = Authenticator::new(options.policy, options.api_key.as_ref(), Some(keys));
     let overview = Overview::new(db.clone(), listening.clone());
     let router = router()?;
     let parts = measures::Parts {

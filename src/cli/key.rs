@@ -209,6 +209,7 @@ fn list(keys: &[Key], as_json: bool) -> anyhow::Result<()> {
                     "id": key.id, "name": key.name, "prefix": key.prefix, "scopes": key.scopes,
                     "created_at": key.created_at, "created_by": key.created_by,
                     "expires_at": key.expires_at, "revoked_at": key.revoked_at,
+                    "last_used_at": key.last_used_at,
                 })
             })
             .collect();
@@ -226,8 +227,13 @@ fn list(keys: &[Key], as_json: bool) -> anyhow::Result<()> {
             format!("{}…", key.prefix),
             key.scopes.join(" "),
             when::local(key.created_at),
+            key.last_used_at
+                .map_or_else(|| "never".to_owned(), when::local),
             state,
         ]
     });
-    Ok(out.table(["id", "name", "key", "scopes", "created", "state"], rows)?)
+    Ok(out.table(
+        ["id", "name", "key", "scopes", "created", "used", "state"],
+        rows,
+    )?)
 }

@@ -406,7 +406,7 @@ async fn what_is_not_committed_is_sealed_after_its_commit_and_by_one_process_alo
 }
 
 #[tokio::test]
-async fn an_older_database_gets_its_table_of_seals() {
+async fn an_older_database_gets_what_it_lacks() {
     let (old, new) = (
         crate::pg::TestDb::new().await,
         crate::pg::TestDb::new().await,
@@ -415,6 +415,7 @@ async fn an_older_database_gets_its_table_of_seals() {
     run(
         &client,
         "drop table bloom_private.seal;
+        alter table bloom_private.api_key drop column last_used_at;
         update bloom_private.schema_version set version = 1, bundle_hash = 'older'",
     )
     .await;
@@ -423,10 +424,17 @@ async fn an_older_database_gets_its_table_of_seals() {
     let report = db::install::install(&mut client, &bundle, options)
         .await
         .unwrap();
-    assert_eq!(report.migrations, ["migrations/0002_seals.sql"]);
+    assert_eq!(
+        report.migrations,
+        [
+            "migrations/0002_seals.sql",
+            "migrations/0003_key_last_used.sql"
+        ]
+    );
     let shape = "select string_agg(x, ' ' order by x) from (
         select attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull as x
-          from pg_attribute where attrelid = 'bloom_private.seal'::regclass and attnum > 0
+          from pg_attribute where attrelid in ('bloom_private.seal'::regclass,
+             'bloom_private.api_key'::regclass) and attnum > 0 and not attisdropped
         union all
         select pg_get_constraintdef(oid) from pg_constraint
          where conrelid = 'bloom_private.seal'::regclass

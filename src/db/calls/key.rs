@@ -35,6 +35,7 @@ pub struct Key {
     pub created_by: String,
     pub expires_at: Option<EpochMs>,
     pub revoked_at: Option<EpochMs>,
+    pub last_used_at: Option<EpochMs>,
 }
 
 /// A key to be stored: never the key itself.
@@ -94,8 +95,16 @@ pub async fn key_list(db: &Db) -> Result<Vec<Key>> {
         created_by: row.get("created_by"),
         expires_at: maybe_time(row, "expires_at"),
         revoked_at: maybe_time(row, "revoked_at"),
+        last_used_at: maybe_time(row, "last_used_at"),
     };
     Ok(rows.iter().map(read).collect())
+}
+
+/// `bloom.key_note_use`: they were used just now.
+pub async fn key_note_use(db: &Db, ids: &[Uuid]) -> Result<()> {
+    let sql = "select bloom.key_note_use($1)";
+    db.call_one(Lane::General, sql, &[&ids]).await?;
+    Ok(())
 }
 
 /// `bloom.key_revoke`.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{NOWHERE, ask, command, run};
 use crate::pg::TestDb;
 use crate::runtime::process::{Scratch, bloom};
-use crate::runtime::{KEY, Runtime};
+use crate::runtime::{KEY, Runtime, eventually};
 
 /// An id of no task.
 const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
@@ -243,6 +243,14 @@ async fn keys_are_made_listed_and_revoked() {
         list.out.contains("shop") && !list.out.contains(key),
         "{list:?}"
     );
+    eventually("its use is noted", async || {
+        let list = run(key_command(db, &["list", "--json"]), "")
+            .await
+            .ends(0)
+            .json();
+        list[0]["last_used_at"].is_number().then_some(())
+    })
+    .await;
     let id = made["id"].as_str().unwrap();
     run(key_command(db, &["revoke", id]), "").await.ends(0);
     let list = run(key_command(db, &["list", "--json"]), "")

@@ -55,6 +55,7 @@ const VERBS: &[&str] = &[
     "complete_stored",
     "release",
     "overdue",
+    "note_use",
     "expire",
     "register",
     "update",

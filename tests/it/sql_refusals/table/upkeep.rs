@@ -118,6 +118,9 @@ pub(super) fn readers() -> Vec<Verb> {
     ]
 }
 
+const KEYS: &str = "array['%K'::uuid]";
+const NO_KEYS: Arg = Arg::Some(&["null", "'{}'", "array_fill('%K'::uuid, array[10001])"]);
+
 pub(super) fn keepers() -> Vec<Verb> {
     let days = |name| arg(name, "30", Arg::Int(1, 3650));
     vec![
@@ -170,6 +173,7 @@ pub(super) fn keepers() -> Vec<Verb> {
             ],
         ),
         verb("key_find", vec![arg("hash", "sha256('x')", Arg::Maybe)]),
+        verb("key_note_use", vec![arg("keys", KEYS, NO_KEYS)]),
         verb("key_list", vec![]),
         verb(
             "key_revoke",
