@@ -5,7 +5,6 @@
 \ir _internal/refuse_field.sql
 \ir _internal/check_range.sql
 \ir _internal/check_text.sql
-\ir _internal/check_name.sql
 \ir _internal/check_options.sql
 \ir _internal/option_integer.sql
 \ir _internal/option_text.sql

@@ -35,8 +35,8 @@ begin
             'Invalid enum value. Expected ''json'' | ''text'', received ''%s''', s.desired_format));
     end if;
     s.queue := bloom_private.option_text(p_task, 'queue', 'default', 128);
-    if s.queue in ('', '.', '..') is not false then
-        perform bloom_private.check_name('queue', s.queue);
+    if s.queue = '' is not false then
+        perform bloom_private.check_text('queue', s.queue, 1, 128);
     end if;
     -- Sorted and without repetition: the same set of labels is the same lane.
     s.requires := bloom_private.option_texts(p_task, 'requires', '{}', 16, 128);

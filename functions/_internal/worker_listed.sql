@@ -17,7 +17,7 @@ declare
 begin
     perform check_options(p_agent, array['name', 'url', 'status', 'last_seen', 'claude_cli',
         'max_concurrency', 'labels', 'ip_addrs', 'obs_count', 'db_sha']);
-    perform check_name('name', v_name);
+    perform check_text('name', v_name, 1, 128);
     v_seen := case when v_seen > v_now then v_now else v_seen end;
     if v_status not in ('online', 'offline', 'syncing', 'error') then
         v_status := case when v_seen > v_now - interval '60 s' then 'online'

@@ -12,7 +12,7 @@ declare
     v_actor text;
     v_limit integer;
 begin
-    perform check_name('queue', p_queue);
+    perform check_text('queue', p_queue, 1, 128);
     perform check_options(p_options, array['paused', 'max_running', 'serial_contexts',
         'aging_seconds', 'pin_wait_ms', 'actor']);
     v_actor := actor(p_options);

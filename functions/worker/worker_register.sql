@@ -17,7 +17,7 @@ declare
     v_row bloom.worker_row;
     v_slots integer;
 begin
-    perform check_name('name', p_worker_id);
+    perform check_text('name', p_worker_id, 1, 128);
     perform worker_options_check(p_options);
     v_actor := actor(p_options);
     v_slots := option_integer(p_options, 'max_concurrency', null, 1, 1000);

@@ -235,27 +235,6 @@ async fn text_that_cannot_be_stored_is_a_data_exception_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn names_that_no_address_could_hold_are_refused() {
-    let db = TestDb::new().await;
-    let client = db.connect().await;
-    for name in [".", ".."] {
-        for sql in [
-            format!("select bloom.task_submit('c', 'a', 'p', '{{\"queue\": \"{name}\"}}')"),
-            format!("select bloom.queue_configure('{name}', '{{}}')"),
-            format!("select bloom.queue_pause('{name}')"),
-            format!("select bloom.worker_register('{name}', '{{}}')"),
-        ] {
-            let refusal = refused(&client, &sql).await;
-            assert_eq!(refusal, "RT400 invalid_argument", "{sql}");
-        }
-    }
-    let listed = "select bloom.worker_sync('[{\"name\": \"..\"}, {\"name\": \"...\"}]')";
-    let listed: serde_json::Value = serde_json::from_str(&one(&client, listed).await).unwrap();
-    assert_eq!(listed["created"], 1, "{listed}");
-    assert_eq!(listed["skipped"][0]["name"], "..", "{listed}");
-}
-
-#[tokio::test]
 async fn a_bad_item_of_a_batch_is_reported_in_its_place_and_harms_no_other() {
     let scene = Scene::new().await;
     let good = r#"{"context_id": "c", "agent_slug": "a", "prompt": "p"}"#;
