@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::history::{assert_clean, assert_clean_within};
 use crate::pg::{Cluster, Stop};
+use crate::runtime::eventually;
 use crate::verbs::{self, Grant};
 
 /// The database that the tests use on their own server.
@@ -125,6 +126,12 @@ struct Told {
     completed: Vec<Grant>,
 }
 
+impl Told {
+    fn acknowledged(&self) -> usize {
+        self.submitted.len() + self.granted.len() + self.completed.len()
+    }
+}
+
 /// One client: submits, leases and completes until its connection breaks.
 async fn work(
     client: Client,
@@ -177,12 +184,17 @@ async fn what_was_acknowledged_survives_a_death_in_the_middle_of_it() {
     for round in 0..KILLS {
         let dead = Arc::new(AtomicBool::new(false));
         let mut running = Vec::new();
+        let before = told.lock().unwrap().acknowledged();
         for number in 0..CONNECTIONS {
             let client = cluster.connect(DATABASE).await;
             let (told, dead) = (Arc::clone(&told), Arc::clone(&dead));
             running.push(tokio::spawn(work(client, number, round, told, dead)));
         }
         tokio::time::sleep(Duration::from_millis(400 + 170 * round as u64)).await;
+        eventually("there is load", async || {
+            (told.lock().unwrap().acknowledged() > before + 50).then_some(())
+        })
+        .await;
         dead.store(true, Ordering::SeqCst);
         tokio::task::block_in_place(|| cluster.stop(Stop::Kill));
         for connection in running {

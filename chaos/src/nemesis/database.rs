@@ -23,7 +23,7 @@ pub async fn failover(rig: &Rig, hold: Duration) -> anyhow::Result<String> {
     sleep(hold / 2).await;
     if let Err(error) = promote(rig).await {
         // Another fault may have filled the standby's disk. Somebody would start the old one again.
-        rig.cluster.primary().ready().await?;
+        rig.cluster.primary().start().await?;
         return Err(error);
     }
     rig.cluster.add_standby().await?;
