@@ -1,8 +1,8 @@
 //! Calls of one kind that meet on their way to the database travel together.
 //!
-//! There is no timer. A call that finds a free *flight* leaves at once, alone. While all flights
-//! are out, calls queue up, and the flight that comes back first takes as many along as may travel
-//! together. So a batch forms only under load, and by itself.
+//! There is no timer. A call that finds no *flight* out leaves at once, alone. While one is out,
+//! calls queue up, until a crowd waits and another flight leaves, or one comes back; each takes as
+//! many along as may travel together. So a batch forms only under load, and by itself.
 //!
 //! What holds for each caller:
 //! - It is answered for itself, and only after the commit that holds its row.
@@ -50,6 +50,8 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 pub struct Options {
     /// How many flights may be out at the same time.
     pub flights: usize,
+    /// How many calls must wait before another one leaves beside one that is out.
+    pub crowd: usize,
     /// How many calls may travel together.
     pub max_calls: usize,
     /// How many bytes may travel together; a larger call travels alone.
@@ -175,7 +177,8 @@ impl<R: Route> Shared<R> {
             return Err(away("too many calls wait for the database"));
         }
         state.queue.push(caller, entry);
-        if state.out < self.options.flights {
+        let is_crowd = state.queue.size().0 >= self.options.crowd;
+        if state.out == 0 || state.out < self.options.flights && is_crowd {
             state.out += 1;
             drop(state);
             self.shutdown.spawn(Arc::clone(self).fly_until_empty());

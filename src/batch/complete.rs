@@ -11,7 +11,8 @@ use crate::shutdown::Shutdown;
 
 /// Bounds of the batcher.
 const BOUNDS: Options = Options {
-    flights: 1,
+    flights: 2,
+    crowd: 32,
     max_calls: 128,
     max_bytes: 4 << 20,
     max_waiting: 20_000,

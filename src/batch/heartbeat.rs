@@ -18,6 +18,7 @@ const WEIGHT: usize = 256;
 /// Bounds of each of the two batchers.
 const BOUNDS: Options = Options {
     flights: 1,
+    crowd: 1,
     max_calls: 128,
     max_bytes: 4 << 20,
     max_waiting: 20_000,

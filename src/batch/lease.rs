@@ -19,7 +19,8 @@ use crate::shutdown::Shutdown;
 const TASK_WEIGHT: usize = 1024;
 /// Bounds of the batcher: 128 requests, or 512 tasks.
 const BOUNDS: Options = Options {
-    flights: 1,
+    flights: 2,
+    crowd: 32,
     max_calls: 128,
     max_bytes: 512 * TASK_WEIGHT,
     max_waiting: 20_000,
@@ -32,6 +33,7 @@ const ACTOR: &str = "router";
 /// they hold up neither the others nor the connections.
 const APART: Options = Options {
     flights: 2,
+    crowd: 1,
     max_calls: 1,
     max_bytes: 512 * TASK_WEIGHT,
     max_waiting: 2_000,

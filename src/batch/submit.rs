@@ -16,6 +16,7 @@ use crate::shutdown::Shutdown;
 /// Bounds of each of the two batchers.
 const BOUNDS: Options = Options {
     flights: 2,
+    crowd: 1,
     max_calls: 256,
     max_bytes: 4 << 20,
     max_waiting: 10_000,

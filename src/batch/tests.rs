@@ -34,6 +34,7 @@ impl Route for Arc<Echo> {
 
 const OPTIONS: Options = Options {
     flights: 1,
+    crowd: 1,
     max_calls: 4,
     max_bytes: 1000,
     max_waiting: 8,
@@ -87,6 +88,36 @@ async fn alone_a_call_leaves_at_once_and_those_that_come_meanwhile_travel_togeth
         assert_eq!(answer.unwrap(), call);
     }
     assert_eq!(*echo.log.lock().unwrap(), [vec![1], vec![2, 3, 4]]);
+}
+
+#[tokio::test]
+async fn a_crowd_leaves_beside_a_flight_that_is_out() {
+    let options = Options {
+        flights: 2,
+        crowd: 3,
+        ..OPTIONS
+    };
+    let (echo, batcher) = echo(options, |_| None);
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    send(&batcher, "a", 1, &answers);
+    echo.departed.notified().await;
+    for (at, call) in [2, 3].into_iter().enumerate() {
+        send(&batcher, "a", call, &answers);
+        waiting(&batcher, at + 1).await;
+    }
+    send(&batcher, "a", 4, &answers);
+    echo.departed.notified().await;
+    // No third flight, however many wait.
+    for (at, call) in [5, 6, 7, 8].into_iter().enumerate() {
+        send(&batcher, "a", call, &answers);
+        waiting(&batcher, at + 1).await;
+    }
+    echo.gate.add_permits(4);
+    for _ in 0..8 {
+        assert!(answered.recv().await.unwrap().1.is_ok());
+    }
+    let log = echo.log.lock().unwrap();
+    assert_eq!(*log, [vec![1], vec![2, 3, 4], vec![5, 6, 7, 8]]);
 }
 
 #[tokio::test]
