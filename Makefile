@@ -58,8 +58,9 @@ bench-build: build ## build what measures
 bench: bench-build ## measure the service (scenarios: make bench ARGS='cycle-64 wake-1000'; list: ARGS=--list)
 	@exec $(BENCH) $(ARGS)
 
-bench-smoke: bench-build ## fail where the service has become much slower than the machine's own floor
-	@exec $(BENCH) --seconds 3 --smoke
+bench-smoke: quick ## fail where the service has become much slower than the machine's own floor
+	@cargo build --locked --bin bloom-bench
+	@exec $${CARGO_TARGET_DIR:-target}/debug/bloom-bench --bloom $(QUICK) --seconds 3 --smoke
 
 bench-peers: bench-build ## measure other queues on the same Postgres in the same run, and compare
 	@bench/field/install.sh
