@@ -23,8 +23,8 @@ const TIME: Duration = Duration::from_secs(20);
 
 /// Row versions written so far, dead rows of the tables that hold tasks, and WAL in bytes.
 async fn writes(client: &Session) -> anyhow::Result<(f64, f64, f64)> {
-    // Sessions report what they did a while after they have done it.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // A session that has nothing more to do reports what it did ten seconds later.
+    tokio::time::sleep(Duration::from_secs(11)).await;
     let sql = "select sum(n_tup_ins + n_tup_upd)::float8,
             (sum(n_dead_tup) filter (where relname ~ '^(task|ready|deferred|parked|lease|finished|attempt|event)'))::float8,
             (pg_current_wal_lsn() - '0/0')::float8

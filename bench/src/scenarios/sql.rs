@@ -206,7 +206,7 @@ pub async fn wal(bench: &Bench) -> anyhow::Result<()> {
         client.query_one(submit, &[]).await?;
         live(&worker).await?;
     }
-    let settled = Duration::from_millis(1500);
+    let settled = Duration::from_secs(11);
     tokio::time::sleep(settled).await;
     let begun = client.query_one(WRITTEN, &[]).await?;
     for _ in 0..LIVES {

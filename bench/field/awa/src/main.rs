@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use awa::model::admin::state_counts;
-use awa::{
-    Client, InsertOpts, JobArgs, JobResult, JobState, QueueConfig, QueueStorage, QueueStorageConfig,
-};
+use awa::model::insert::params_with;
+use awa::model::insert_many;
+use awa::{Client, InsertOpts, JobArgs, JobResult, QueueConfig};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolOptions;
 
@@ -45,20 +44,16 @@ async fn main() -> anyhow::Result<()> {
     let first = client()?;
     first.start().await?;
     first.shutdown(Duration::from_secs(5)).await;
-    let store = QueueStorage::new(QueueStorageConfig::default())?;
     let mut left = jobs;
     while left > 0 {
         let some = left.min(1000);
         let params: Result<Vec<_>, _> = (0..some)
             .map(|_| {
-                let opts = InsertOpts {
-                    queue: "noop".into(),
-                    ..InsertOpts::default()
-                };
-                awa::model::insert::params_with(&Noop { prompt: "x".repeat(150) }, opts)
+                let opts = InsertOpts { queue: "noop".into(), ..InsertOpts::default() };
+                params_with(&Noop { prompt: "x".repeat(150) }, opts)
             })
             .collect();
-        store.enqueue_params_copy(&pool, &params?).await?;
+        insert_many(&pool, &params?).await?;
         left -= some;
     }
     sqlx::query("vacuum analyze").execute(&pool).await?;
@@ -68,14 +63,15 @@ async fn main() -> anyhow::Result<()> {
     client.start().await?;
     while done.load(Ordering::Relaxed) < jobs {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        anyhow::ensure!(begun.elapsed() < Duration::from_secs(120), "not done after two minutes");
+        anyhow::ensure!(
+            begun.elapsed() < Duration::from_secs(120),
+            "{} of {jobs} after two minutes",
+            done.load(Ordering::Relaxed)
+        );
     }
     // Done is what is stored.
-    loop {
-        let counts = state_counts(&pool).await?;
-        if counts.get(&JobState::Completed).copied().unwrap_or(0) >= i64::try_from(jobs)? {
-            break;
-        }
+    let stored = "select count(*) from awa.jobs where queue = 'noop' and state = 'completed'";
+    while sqlx::query_scalar::<_, i64>(stored).fetch_one(&pool).await? < i64::try_from(jobs)? {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let seconds = begun.elapsed().as_secs_f64();
