@@ -184,7 +184,12 @@ async fn sloppy_worker(load: &mut Load) -> anyhow::Result<()> {
             if reply.body["leases"][0].is_object() {
                 break reply.body["leases"][0].clone();
             }
-            anyhow::ensure!(Instant::now() < deadline, "no lease");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "no lease: {:?} {}",
+                reply.http,
+                reply.body
+            );
         };
         let text = |name: &str| {
             granted["lease"][name]
