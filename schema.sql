@@ -295,7 +295,6 @@ create table bloom_private.lease (
     autovacuum_vacuum_cost_delay = 0);
 create index lease_worker on bloom_private.lease (worker_id);
 create index lease_context on bloom_private.lease (context_id);
-create index lease_expiry on bloom_private.lease (expires_at) where session_id is null;
 
 create table bloom_private.finished (
     task_id uuid primary key,

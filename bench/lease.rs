@@ -1,6 +1,7 @@
 //! The lease hot path under concurrency: lease one task, complete it. Three ways: the verbs alone, the
 //! batchers of the service without HTTP, and the whole service. Compare commits with criterion's
-//! baselines: `cargo bench -- --save-baseline before`, then `cargo bench -- --baseline before`.
+//! baselines: `make build && cargo bench -- --save-baseline before`, and after the change
+//! `make build && cargo bench -- --baseline before`: the service is the release build that is there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio_postgres::Statement;
 use uuid::Uuid;
 
 /// How many callers there are at the same time.
@@ -62,21 +64,39 @@ async fn supply(server: &Server, count: u64) -> anyhow::Result<()> {
 }
 
 struct Sql {
-    clients: Vec<tokio_postgres::Client>,
+    sessions: Vec<Session>,
+}
+
+/// A connection with its statements.
+struct Session {
+    client: tokio_postgres::Client,
+    lease: Statement,
+    complete: Statement,
+}
+
+impl Session {
+    async fn open(server: &Server) -> anyhow::Result<Self> {
+        let client = server.connect().await?;
+        let lease = "select task_id, lease_id from bloom.lease_next($1)";
+        let complete = "select from bloom.lease_complete($1, $2, 'success', 'done')";
+        Ok(Self {
+            lease: client.prepare(lease).await?,
+            complete: client.prepare(complete).await?,
+            client,
+        })
+    }
 }
 
 impl Cycle for Sql {
     async fn cycle(&self, caller: usize) -> anyhow::Result<()> {
-        let client = &self.clients[caller];
-        let lease = client
-            .prepare("select task_id, lease_id from bloom.lease_next($1)")
-            .await?;
-        let row = client.query_one(&lease, &[&format!("w{caller}")]).await?;
-        let complete = client
-            .prepare("select from bloom.lease_complete($1, $2, 'success', 'done')")
-            .await?;
+        let Session {
+            client,
+            lease,
+            complete,
+        } = &self.sessions[caller];
+        let row = client.query_one(lease, &[&format!("w{caller}")]).await?;
         let (task, lease): (Uuid, Uuid) = (row.get(0), row.get(1));
-        client.query_one(&complete, &[&task, &lease]).await?;
+        client.query_one(complete, &[&task, &lease]).await?;
         Ok(())
     }
 }
@@ -160,7 +180,7 @@ async fn prepare(server: &Server) -> anyhow::Result<(Sql, Batched, Http)> {
     for at in 0..most {
         let worker = json!({"name": format!("w{at}"), "capabilities": {"max_concurrency": 1}});
         admin.call("/workers", &worker).await?;
-        sessions.push(server.connect().await?);
+        sessions.push(Session::open(server).await?);
         connections.push(tokio::sync::Mutex::new(
             Client::connect(&server.base).await?,
         ));
@@ -173,7 +193,7 @@ async fn prepare(server: &Server) -> anyhow::Result<(Sql, Batched, Http)> {
         completions: Completions::new(&db, &shutdown),
     };
     let (sql, http) = (
-        Sql { clients: sessions },
+        Sql { sessions },
         Http {
             clients: connections,
         },
@@ -183,7 +203,10 @@ async fn prepare(server: &Server) -> anyhow::Result<(Sql, Batched, Http)> {
 
 fn lease(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/bloom");
+    let program = option_env!("CARGO_TARGET_DIR").unwrap_or("../target");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(program)
+        .join("release/bloom");
     let server = runtime.block_on(Server::start(&program, None));
     let server = Arc::new(server.expect("the release build is there: make build"));
     let (sql, batched, http) = runtime.block_on(prepare(&server)).expect("connections");

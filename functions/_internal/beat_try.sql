@@ -9,7 +9,8 @@ declare
     v_code text;
     v_detail text;
 begin
-    return query select null::jsonb, bloom.worker_beat(p_worker_id, p_session_id, p_leases);
+    answer := bloom.worker_beat(p_worker_id, p_session_id, p_leases);
+    return next;
 exception
     when sqlstate 'RT400' or sqlstate 'RT404' or sqlstate 'RT409' then
         get stacked diagnostics v_state = returned_sqlstate, v_code = message_text,

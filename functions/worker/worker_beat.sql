@@ -19,29 +19,43 @@ set plan_cache_mode = force_generic_plan as $$
 declare
     v_ids uuid[];
     v_draining boolean;
+    v_owner text;
+    v_held uuid[];
+    v_cancelled uuid[];
+    v_is_marked boolean;
 begin
     perform check_options(p_options, array[]::text[]);
     v_ids := beat_leases(p_leases);
     if p_session_id is null then
         perform refuse_field('session_id', 'Required');
     end if;
-    select draining into v_draining from worker where worker_id = p_worker_id;
+    select w.draining, s.worker_id into v_draining, v_owner
+      from worker w left join worker_session s on s.session_id = p_session_id
+     where w.worker_id = p_worker_id;
     if not found then
         perform refuse(404, 'worker_not_found', 'Worker not found',
             jsonb_build_object('worker_id', left(p_worker_id, 200)));
     end if;
-    perform session_touch(p_session_id, p_worker_id);
+    if v_owner is distinct from p_worker_id then
+        perform session_touch(p_session_id, p_worker_id);
+    end if;
     update worker_session set beat_at = clock_timestamp() where session_id = p_session_id;
-    perform beat_marks(p_worker_id, p_session_id, v_ids);
+    -- What beat_marks would change, and what the answer needs, in one look at the leases.
+    select array_agg(lease_id), array_agg(lease_id) filter (where cancel_requested_at is not null),
+           bool_or(cancel_requested_at is not null and cancel_delivered_at is null
+               or (unlisted_at is null) <> (lease_id = any (v_ids)))
+      into v_held, v_cancelled, v_is_marked
+      from lease where worker_id = p_worker_id and session_id = p_session_id;
+    if v_is_marked then
+        perform beat_marks(p_worker_id, p_session_id, v_ids);
+    end if;
     perform progress_store(p_leases, p_worker_id, p_session_id);
     return jsonb_build_object('drain', v_draining, 'leases', coalesce((
         select jsonb_agg(jsonb_build_object('lease_id', i.id, 'state',
-                   case when l.lease_id is null then 'lost'
-                        when l.cancel_requested_at is not null then 'cancel'
-                        else 'ok' end) order by i.n)
-          from unnest(v_ids) with ordinality i(id, n)
-          left join lease l on l.worker_id = p_worker_id and l.session_id = p_session_id
-               and l.lease_id = i.id), '[]'));
+                   case when i.id = any (v_cancelled) then 'cancel'
+                        when i.id = any (v_held) then 'ok'
+                        else 'lost' end) order by i.n)
+          from unnest(v_ids) with ordinality i(id, n)), '[]'));
 end
 $$;
 comment on function bloom.worker_beat(text, uuid, jsonb, jsonb) is

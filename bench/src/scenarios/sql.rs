@@ -187,10 +187,11 @@ pub async fn verbs(bench: &Bench) -> anyhow::Result<()> {
         .line("verbs/complete-100", done / completing, "tasks/s", None)
 }
 
-/// WAL in bytes and row versions written so far.
-const WRITTEN: &str = "select (pg_current_wal_lsn() - '0/0')::float8,
-    (select sum(n_tup_ins + n_tup_upd + n_tup_del)::float8 from pg_stat_user_tables
-      where schemaname = 'bloom_private')";
+/// Row versions written so far.
+const WRITTEN: &str = "select sum(n_tup_ins + n_tup_upd + n_tup_del)::float8
+    from pg_stat_user_tables where schemaname = 'bloom_private'";
+/// Bytes of write-ahead log.
+const LOGGED: &str = "select (pg_current_wal_lsn() - '0/0')::float8";
 
 /// What one life writes: submitted, leased and completed alone, with nobody else about.
 pub async fn wal(bench: &Bench) -> anyhow::Result<()> {
@@ -208,20 +209,19 @@ pub async fn wal(bench: &Bench) -> anyhow::Result<()> {
     }
     let settled = Duration::from_secs(11);
     tokio::time::sleep(settled).await;
-    let begun = client.query_one(WRITTEN, &[]).await?;
+    let read = async |sql| anyhow::Ok(client.query_one(sql, &[]).await?.get::<_, f64>(0));
+    let (rows, bytes) = (read(WRITTEN).await?, read(LOGGED).await?);
     for _ in 0..LIVES {
         client.query_one(submit, &[]).await?;
         live(&worker).await?;
     }
+    let bytes = read(LOGGED).await? - bytes;
     // Sessions report what they did a while after they have done it.
     tokio::time::sleep(settled).await;
-    let ended = client.query_one(WRITTEN, &[]).await?;
-    let each = |column| {
-        let grown = ended.get::<_, f64>(column) - begun.get::<_, f64>(column);
-        grown / f64::from(LIVES)
-    };
-    bench.report.line("wal/life", each(0), "bytes", None)?;
-    bench.report.line("wal/rows", each(1), "row versions", None)
+    let rows = read(WRITTEN).await? - rows;
+    let report = &bench.report;
+    report.line("wal/life", bytes / f64::from(LIVES), "bytes", None)?;
+    report.line("wal/rows", rows / f64::from(LIVES), "row versions", None)
 }
 
 async fn live(worker: &Worker) -> anyhow::Result<()> {
