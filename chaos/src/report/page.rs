@@ -136,7 +136,10 @@ fn safety(page: &mut String, main: &Figures) -> std::fmt::Result {
         ("leases", l.grants),
         ("leases beyond the first of a task", l.extra),
         ("leases that ran out", l.expired),
-        ("**leases that ran out with no fault near them**", main.unexplained),
+        (
+            "**leases that ran out with no fault near them**",
+            main.unexplained,
+        ),
         ("late reports and heartbeats refused", l.stale_refused),
         ("**late reports and heartbeats accepted**", l.stale_accepted),
         ("**more leases than slots**", violations("I10")),
