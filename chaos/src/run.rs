@@ -374,7 +374,9 @@ impl Run {
             clock_trusted: true,
             drained: true,
             orphan_limit: 10_000_000,
-            fairness_limit: 40_000_000,
+            // A worker's own contexts go first until somebody has waited for aging_seconds (60);
+            // and a claim that dies keeps its tasks locked for a moment while others pass.
+            fairness_limit: 65_000_000,
             recovery_limit: 45_000_000,
             probe_limit: None,
             actors: actors(),
