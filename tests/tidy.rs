@@ -35,7 +35,10 @@ fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
             let path = entry.unwrap().path();
             let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("");
             if path.is_dir() {
-                folders.push(path);
+                // What is built or installed is not ours.
+                if !path.ends_with("target") && !path.ends_with("bench/peers") {
+                    folders.push(path);
+                }
             } else if endings.contains(&ending) {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(ROOT).unwrap().to_str().unwrap();

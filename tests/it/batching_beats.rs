@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::batching::post_at_once;
-use crate::batching_leases::{at_once, leased};
-use crate::runtime::{Runtime, eventually, task};
-use crate::sql_kit::{one, run, until_blocked};
+use crate::batching_hazards::{Ask, Crowd, again, patient};
+use crate::batching_leases::{at_once, held, leased};
+use crate::http_toy::Answer;
+use crate::runtime::{Api, Runtime, task};
+use crate::sql_kit::one;
 
 /// Transitions to running so far.
 const BEGUN: &str = "select count(*) from bloom_private.event where cause = 'running'";
@@ -64,40 +65,51 @@ async fn heartbeats_at_once_are_each_answered_for_themselves() {
     assert_eq!(one(&client, named).await, "16");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_whose_answer_is_lost_may_be_repeated() {
-    let runtime = Runtime::start().await;
+#[tokio::test]
+async fn a_heartbeat_whose_worker_hangs_up_counts_once_or_not_at_all() {
+    let runtime = patient().await;
     let api = &runtime.api;
     api.register("w", 8).await;
     let leases = leased(api, "w", 6).await;
+    let calls: Vec<_> = leases.iter().map(heartbeat).collect();
+    let [first, second] = held(&leases);
+    let holds = [first.as_str(), &second];
+    let mut crowd = Crowd::gather(&runtime, "heartbeat", holds, &calls[..1], &calls[1..]).await;
+    crowd.hang_up(4).await;
+    crowd.depart().await;
+    crowd.hang_up(0).await;
+    let answers = crowd.land().await;
+    assert_eq!(answers.len(), 3);
+    for (lease, answer) in leases[2..].iter().zip(answers) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["lease"]["id"], lease["lease"]["id"]);
+    }
     let client = runtime.db().connect().await;
-    let holder = runtime.db().connect().await;
-    let held = leases[0]["task"]["id"].as_str().unwrap();
-    let lock =
-        format!("begin; select from bloom_private.lease where task_id = '{held}' for update");
-    run(&holder, &lock).await;
-    let beating = tokio::spawn({
-        let (api, calls) = (api.clone(), leases.iter().map(heartbeat).collect());
-        async move { at_once(&api, calls).await }
-    });
-    // The connection breaks while the batch waits; one of the callers has gone by then.
-    until_blocked(&client).await;
-    let impatient = tokio::spawn({
-        let (api, (path, body)) = (api.clone(), heartbeat(&leases[1]));
-        async move { api.post(&path, body).await }
-    });
-    impatient.abort();
-    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-                 where wait_event_type = 'Lock' and datname = current_database()";
-    one(&client, kill).await;
-    run(&holder, "rollback").await;
-    for (lease, reply) in leases.iter().zip(beating.await.unwrap()) {
-        assert!(matches!(reply.status, 200 | 503), "{reply:?}");
-        eventually("it is renewed, now or before", async || {
-            let (path, body) = heartbeat(lease);
-            (api.post(&path, body).await.status == 200).then_some(())
-        })
-        .await;
+    let idle = "select lease_id from bloom_private.lease where status = 'leased'";
+    assert_eq!(leases[5]["lease"]["id"], one(&client, idle).await);
+    assert_eq!(one(&client, BEGUN).await, "5");
+    for call in &calls {
+        assert_eq!(again(api, call).await.status, 200);
+    }
+    assert_eq!(one(&client, BEGUN).await, "6");
+}
+
+#[tokio::test]
+async fn heartbeats_whose_connection_breaks_in_mid_batch_may_be_repeated() {
+    let runtime = patient().await;
+    let api = &runtime.api;
+    api.register("w", 8).await;
+    let leases = leased(api, "w", 6).await;
+    let calls: Vec<_> = leases.iter().map(heartbeat).collect();
+    let [first, second] = held(&leases);
+    let holds = [first.as_str(), &second];
+    let mut crowd = Crowd::gather(&runtime, "heartbeat", holds, &calls[..1], &calls[1..]).await;
+    crowd.depart().await;
+    crowd.crash().await;
+    let client = runtime.db().connect().await;
+    assert_eq!(one(&client, BEGUN).await, "1");
+    for call in calls.iter().chain(&calls) {
+        assert_eq!(again(api, call).await.status, 200);
     }
     assert_eq!(one(&client, BEGUN).await, "6");
 }
@@ -138,51 +150,87 @@ async fn beats_at_once_are_each_answered_for_themselves() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn submissions_whose_connection_breaks_in_mid_batch_are_there_once() {
-    let runtime = Runtime::start().await;
-    let api = &runtime.api;
-    assert_eq!(api.post("/llm-tasks", task("c")).await.status, 201);
-    let client = runtime.db().connect().await;
-    let holder = runtime.db().connect().await;
-    run(
-        &holder,
-        "begin; lock table bloom_private.task in share mode",
-    )
-    .await;
-    let bodies: Vec<_> = (0..20)
-        .map(|at| {
-            let mut body = task("c");
-            body["idempotency_key"] = json!(format!("key-{at}"));
-            body
-        })
-        .collect();
-    let posting = tokio::spawn({
-        let (api, bodies) = (api.clone(), bodies.clone());
-        async move { post_at_once(&api, bodies).await }
-    });
-    until_blocked(&client).await;
-    // Somebody who does not wait for the answer, and comes again.
-    let gone = tokio::spawn({
-        let (api, body) = (api.clone(), bodies[0].clone());
-        async move { api.post("/llm-tasks", body).await }
-    });
-    gone.abort();
-    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-                 where wait_event_type = 'Lock' and datname = current_database()";
-    one(&client, kill).await;
-    run(&holder, "rollback").await;
-    for (body, reply) in bodies.iter().zip(posting.await.unwrap()) {
-        assert!(matches!(reply.status, 200 | 201 | 503), "{reply:?}");
-        let again = eventually("it is stored, now or before", async || {
-            let again = api.post("/llm-tasks", body.clone()).await;
-            (again.status < 300).then_some(again)
-        })
-        .await;
-        if reply.status < 300 {
-            assert_eq!(again.id(), reply.id());
+const DELIVERED: &str = "select count(*) from bloom_private.event where cause = 'cancel_delivered'";
+
+/// Holds the sessions of the first worker and of the third.
+const HELD_SESSIONS: [&str; 2] = [
+    "select from bloom_private.worker_session where worker_id = 'w0' for update",
+    "select from bloom_private.worker_session where worker_id = 'w2' for update",
+];
+
+/// Six workers with a task each, and how they beat. The tasks of those with an odd number are to be
+/// cancelled.
+async fn busy(api: &Api) -> Vec<Ask> {
+    let mut beats = Vec::new();
+    for at in 0..6 {
+        let worker = format!("w{at}");
+        // In order: a flight takes the sessions by their ids.
+        let session = format!("00000000-0000-4000-8000-{at:012}");
+        api.register(&worker, 1).await;
+        let id = api.submit(task(&worker)).await;
+        let ask = json!({ "worker_id": worker, "session_id": session });
+        let lease = api.post("/leases", ask).await.leases()[0]["lease"].clone();
+        assert_eq!(lease["task_id"], id);
+        if at % 2 == 1 {
+            let cancel = api.post_empty(&format!("/llm-tasks/{id}/cancel")).await;
+            assert_eq!(cancel.status, 200, "{cancel:?}");
         }
+        let body = json!({ "session_id": session, "leases": [{ "lease_id": lease["id"] }] });
+        beats.push((format!("/workers/{worker}/beat"), body));
     }
-    let rows = "select count(*) from bloom_private.task";
-    assert_eq!(one(&client, rows).await, "21");
+    beats
+}
+
+/// What each of these workers, of which the first has the number `from`, must be told.
+fn assert_told<'b>(from: usize, answers: impl IntoIterator<Item = &'b Value>) {
+    for (at, answer) in (from..).zip(answers) {
+        let state = if at % 2 == 1 { "cancel" } else { "ok" };
+        assert_eq!(answer["leases"][0]["state"], state, "w{at}: {answer}");
+    }
+}
+
+/// Everybody beats once more, and is told the same as before.
+async fn beat_again(api: &Api, beats: &[Ask]) {
+    for (at, beat) in beats.iter().enumerate() {
+        let reply = again(api, beat).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_told(at, [&reply.body]);
+    }
+}
+
+#[tokio::test]
+async fn a_beat_whose_answer_is_lost_says_the_same_when_repeated() {
+    let runtime = patient().await;
+    let api = &runtime.api;
+    let beats = busy(api).await;
+    let mut crowd = Crowd::gather(&runtime, "beat", HELD_SESSIONS, &beats[..1], &beats[1..]).await;
+    crowd.hang_up(4).await;
+    crowd.depart().await;
+    crowd.hang_up(0).await;
+    let answers: Vec<_> = crowd.land().await.iter().map(Answer::json).collect();
+    assert_eq!(answers.len(), 3);
+    assert_told(2, &answers);
+    let client = runtime.db().connect().await;
+    // Of three that were asked for, without the one whose worker left in time.
+    assert_eq!(one(&client, DELIVERED).await, "2");
+    for _ in 0..2 {
+        beat_again(api, &beats).await;
+        assert_eq!(one(&client, DELIVERED).await, "3");
+    }
+}
+
+#[tokio::test]
+async fn beats_whose_connection_breaks_in_mid_batch_may_be_repeated() {
+    let runtime = patient().await;
+    let api = &runtime.api;
+    let beats = busy(api).await;
+    let mut crowd = Crowd::gather(&runtime, "beat", HELD_SESSIONS, &beats[..1], &beats[1..]).await;
+    crowd.depart().await;
+    crowd.crash().await;
+    let client = runtime.db().connect().await;
+    assert_eq!(one(&client, DELIVERED).await, "0");
+    for _ in 0..2 {
+        beat_again(api, &beats).await;
+        assert_eq!(one(&client, DELIVERED).await, "3");
+    }
 }

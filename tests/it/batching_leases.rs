@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::batching_hazards::{Crowd, again, patient};
 use crate::pg::TestDb;
 use crate::runtime::{Api, Reply, Runtime, eventually, task};
 use crate::sql_kit::{one, run, until_blocked};
@@ -49,7 +50,8 @@ fn report(lease: &Value, more: &Value) -> (String, Value) {
     (path, body)
 }
 
-async fn active(db: &TestDb) -> String {
+/// How much more workers are charged with than they have leases.
+pub async fn leaked(db: &TestDb) -> String {
     let client = db.connect().await;
     let sql = "select sum(active) - (select count(*) from bloom_private.lease)
                  from bloom_private.worker_slot";
@@ -93,7 +95,7 @@ async fn requests_for_work_at_once_get_tasks_of_their_own() {
             "{reply:?}"
         );
     }
-    assert_eq!(active(runtime.db()).await, "0");
+    assert_eq!(leaked(runtime.db()).await, "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +124,7 @@ async fn the_same_request_at_once_is_one_and_several_of_a_worker_share_its_room(
     assert_eq!(all.len(), 8, "as many as the worker has room for");
     let of_same: BTreeSet<_> = replies[..6].iter().map(&ids).collect();
     assert_eq!(of_same.len(), 1, "one request, one answer: {of_same:?}");
-    assert_eq!(active(runtime.db()).await, "0");
+    assert_eq!(leaked(runtime.db()).await, "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +158,7 @@ async fn reports_at_once_are_each_answered_for_themselves() {
         (409, &json!("lease_lost"))
     );
     assert_eq!(replies[23].status, 404, "{:?}", replies[23]);
-    assert_eq!(active(runtime.db()).await, "0");
+    assert_eq!(leaked(runtime.db()).await, "0");
     let client = runtime.db().connect().await;
     let rows = "select count(*) from bloom_private.artifact";
     assert_eq!(one(&client, rows).await, "20");
@@ -197,7 +199,7 @@ async fn a_report_that_cannot_go_on_holds_nobody_else_back_for_good() {
     run(&holder, "rollback").await;
     let (path, body) = report(&leases[5], &talks);
     assert_eq!(api.post(&path, body).await.status, 200);
-    assert_eq!(active(runtime.db()).await, "0");
+    assert_eq!(leaked(runtime.db()).await, "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,44 +268,87 @@ async fn leases_for_a_worker_that_went_away_are_given_back_unburned() {
     assert_eq!(pull(api, "w", 1).await.leases()[0]["task"]["id"], id);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_breaks_in_mid_batch_loses_nothing() {
-    let runtime = Runtime::start().await;
+/// Statements that hold the lease of the first call and of the third.
+pub fn held(leases: &[Value]) -> [String; 2] {
+    [0, 2].map(|at| {
+        let task = leases[at]["task"]["id"].as_str().unwrap();
+        format!("select from bloom_private.lease where task_id = '{task}' for update")
+    })
+}
+
+const RESULTS: &str = "select count(*) from bloom_private.artifact";
+const COMPLETED: &str = "select count(*) from bloom_private.event where cause = 'completed'";
+
+#[tokio::test]
+async fn a_report_whose_worker_hangs_up_is_stored_once_or_not_at_all() {
+    let runtime = patient().await;
     let api = &runtime.api;
-    api.register("w", 32).await;
+    api.register("w", 8).await;
     let leases = leased(api, "w", 6).await;
-    let client = runtime.db().connect().await;
-    let holder = runtime.db().connect().await;
-    let held = leases[0]["task"]["id"].as_str().unwrap();
-    run(
-        &holder,
-        &format!("begin; select from bloom_private.lease where task_id = '{held}' for update"),
-    )
-    .await;
-    let reporting = tokio::spawn({
-        let api = api.clone();
-        let calls = leases
-            .iter()
-            .map(|lease| report(lease, &json!({})))
-            .collect();
-        async move { at_once(&api, calls).await }
-    });
-    until_blocked(&client).await;
-    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-                 where wait_event_type = 'Lock' and datname = current_database()";
-    one(&client, kill).await;
-    run(&holder, "rollback").await;
-    for (lease, reply) in leases.iter().zip(reporting.await.unwrap()) {
-        assert!(matches!(reply.status, 200 | 503), "{reply:?}");
-        eventually("it is accepted, now or before", async || {
-            let (path, body) = report(lease, &json!({}));
-            (api.post(&path, body).await.status == 200).then_some(())
-        })
-        .await;
+    let calls: Vec<_> = leases
+        .iter()
+        .map(|lease| report(lease, &json!({})))
+        .collect();
+    let [first, second] = held(&leases);
+    let holds = [first.as_str(), &second];
+    let mut crowd = Crowd::gather(&runtime, "complete", holds, &calls[..1], &calls[1..]).await;
+    crowd.hang_up(4).await;
+    crowd.depart().await;
+    crowd.hang_up(0).await;
+    let answers = crowd.land().await;
+    assert_eq!(answers.len(), 3);
+    for (lease, answer) in leases[2..].iter().zip(answers) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["task"]["id"], lease["task"]["id"]);
+        assert_eq!(answer.json()["task"]["status"], "completed");
     }
-    let rows = "select count(*) from bloom_private.artifact";
-    assert_eq!(one(&client, rows).await, "6");
-    assert_eq!(active(runtime.db()).await, "0");
+    let client = runtime.db().connect().await;
+    // Of the one who left in time nothing is there.
+    let live = "select lease_id from bloom_private.lease";
+    assert_eq!(leases[5]["lease"]["id"], one(&client, live).await);
+    assert_eq!(one(&client, RESULTS).await, "5");
+    assert_eq!(leaked(runtime.db()).await, "0");
+    let id = leases[1]["task"]["id"].as_str().unwrap();
+    let kept = format!("select artifact_id from bloom_private.artifact where task_id = '{id}'");
+    let repeated = again(api, &calls[1]).await;
+    assert_eq!(repeated.status, 200, "{repeated:?}");
+    assert_eq!(
+        repeated.body["artifact"]["id"],
+        one(&client, &kept).await,
+        "{repeated:?}"
+    );
+    assert_eq!(again(api, &calls[5]).await.status, 200);
+    assert_eq!(one(&client, RESULTS).await, "6");
+    assert_eq!(one(&client, COMPLETED).await, "6");
+    assert_eq!(leaked(runtime.db()).await, "0");
+}
+
+#[tokio::test]
+async fn reports_whose_connection_breaks_in_mid_batch_are_stored_once() {
+    let runtime = patient().await;
+    let api = &runtime.api;
+    api.register("w", 8).await;
+    let leases = leased(api, "w", 6).await;
+    let calls: Vec<_> = leases
+        .iter()
+        .map(|lease| report(lease, &json!({})))
+        .collect();
+    let [first, second] = held(&leases);
+    let holds = [first.as_str(), &second];
+    let mut crowd = Crowd::gather(&runtime, "complete", holds, &calls[..1], &calls[1..]).await;
+    crowd.depart().await;
+    crowd.crash().await;
+    let client = runtime.db().connect().await;
+    assert_eq!(one(&client, RESULTS).await, "1");
+    assert_eq!(leaked(runtime.db()).await, "0");
+    for call in &calls {
+        let reply = again(api, call).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.body["task"]["status"], "completed");
+    }
+    assert_eq!(one(&client, RESULTS).await, "6");
+    assert_eq!(one(&client, COMPLETED).await, "6");
+    assert_eq!(leaked(runtime.db()).await, "0");
 }
 
 #[tokio::test]
@@ -372,5 +417,5 @@ async fn many_leases_end_in_one_request_each_with_an_answer() {
         "{reply:?}"
     );
     assert!(reply.body["task"].is_null());
-    assert_eq!(active(runtime.db()).await, "0");
+    assert_eq!(leaked(runtime.db()).await, "0");
 }

@@ -171,10 +171,12 @@ pub async fn life(bench: &Bench) -> anyhow::Result<()> {
     let clients = workers.into_iter().map(|worker| (worker, body.clone()));
     let operation = |(mut worker, body): (Worker, String)| async move {
         worker.client.post("/llm-tasks", body.clone(), true).await?;
-        let leases = worker.lease().await?;
-        let Some(lease) = leases.first() else {
-            return Ok(((worker, body), 0));
-        };
+        // Others may have taken it; then theirs is on its way.
+        let mut leases = worker.lease().await?;
+        while leases.is_empty() {
+            leases = worker.lease().await?;
+        }
+        let lease = leases.first().context("no lease")?;
         let id = lease["task"]["id"].as_str().context("no id")?;
         let begun = json!({"lease_id": lease["lease"]["id"]}).to_string();
         let path = format!("/llm-tasks/{id}/heartbeat");
