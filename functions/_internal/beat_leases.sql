@@ -3,7 +3,7 @@ language plpgsql immutable as $$
 -- The lease ids that a beat lists.
 declare
     v_item jsonb;
-    v_ids uuid[] := '{}';
+    v_ids uuid[];
 begin
     if p_leases is null or jsonb_typeof(p_leases) <> 'array' then
         perform refuse_field('leases', 'Expected array');

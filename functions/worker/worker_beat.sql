@@ -40,15 +40,18 @@ begin
         perform session_touch(p_session_id, p_worker_id);
     end if;
     update worker_session set beat_at = clock_timestamp() where session_id = p_session_id;
-    -- What beat_marks would change, and what the answer needs, in one look at the leases.
-    select array_agg(lease_id), array_agg(lease_id) filter (where cancel_requested_at is not null),
-           bool_or(cancel_requested_at is not null and cancel_delivered_at is null
-               or (unlisted_at is null) <> (lease_id = any (v_ids)))
-      into v_held, v_cancelled, v_is_marked
-      from lease where worker_id = p_worker_id and session_id = p_session_id;
-    if v_is_marked then
+    -- What beat_marks would change, and what the answer needs, in one look at the leases. After
+    -- marking it looks again: what is marked as delivered has to be in the answer.
+    for v_look in 1 .. 2 loop
+        select array_agg(lease_id),
+               array_agg(lease_id) filter (where cancel_requested_at is not null),
+               bool_or(cancel_requested_at is not null and cancel_delivered_at is null
+                   or (unlisted_at is null) <> (lease_id = any (v_ids)))
+          into v_held, v_cancelled, v_is_marked
+          from lease where worker_id = p_worker_id and session_id = p_session_id;
+        exit when v_look = 2 or v_is_marked is not true;
         perform beat_marks(p_worker_id, p_session_id, v_ids);
-    end if;
+    end loop;
     perform progress_store(p_leases, p_worker_id, p_session_id);
     return jsonb_build_object('drain', v_draining, 'leases', coalesce((
         select jsonb_agg(jsonb_build_object('lease_id', i.id, 'state',

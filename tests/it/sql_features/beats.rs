@@ -181,6 +181,35 @@ async fn a_cancel_is_delivered_with_the_next_beat_and_again_until_the_lease_ends
     );
 }
 
+/// What a beat marks as delivered is in its answer, even where the request came while it was at it.
+#[tokio::test]
+async fn a_cancel_that_comes_in_the_middle_of_a_beat_is_marked_and_said_or_neither() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    let (first, first_lease) = leased(&client, 300).await;
+    let second = submit(&client, "c2", "{}").await;
+    let next = format!("select bloom.lease_next('w', '{SESSION}', 1, 300)");
+    run(&client, &next).await;
+    let second_lease = lease_of(&client, &second).await;
+    run(&client, &format!("select bloom.task_cancel('{first}')")).await;
+    // Between the beat's look at its leases and its marks somebody cancels the second task.
+    let between = format!(
+        "alter function bloom_private.beat_marks(text, uuid, uuid[]) rename to beat_marks_proper;
+         create function bloom_private.beat_marks(text, uuid, uuid[]) returns void
+         language plpgsql as $$ begin
+             perform bloom.task_cancel('{second}');
+             perform bloom_private.beat_marks_proper($1, $2, $3);
+         end $$"
+    );
+    run(&client, &between).await;
+    let answer = beat(&client, SESSION, &[&first_lease, &second_lease]).await;
+    let delivered = "select bool_and(cancel_delivered_at is not null) from bloom_private.lease";
+    assert_eq!(one(&client, delivered).await, "t");
+    for at in 0..2 {
+        assert_eq!(answer["leases"][at]["state"], "cancel", "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_cancel_deadline_ends_a_lease_that_has_no_session_too() {
     let db = TestDb::new().await;
