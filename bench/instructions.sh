@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-one} count=${2:-10}
-bloom=$PWD/${CARGO_TARGET_DIR:-target}/release/bloom
+bloom=$(realpath "${CARGO_TARGET_DIR:-target}/release/bloom")
 bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
 dir=$(mktemp -d) && chmod 755 "$dir" && mkdir "$dir/run"
 [ "$(id -u)" = 0 ] && chown -R postgres "$dir"
