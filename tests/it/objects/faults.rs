@@ -5,6 +5,7 @@ use std::time::Duration;
 use bloom_runtime::artifacts::Options;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{assert_whole, completed, large, leased, service, success};
@@ -51,8 +52,11 @@ async fn a_store_that_dies_in_the_middle_loses_no_output() {
     let runtime = service(s3.options()).await;
     let api = &runtime.api;
     let mut under_way = JoinSet::new();
+    // Every second one reports after the store's death, whatever the machine is busy with.
+    let (died, _) = watch::channel(false);
     for n in 0..40_u32 {
         let api = api.clone();
+        let mut died = died.subscribe();
         under_way.spawn(async move {
             let output = format!("{n} {}", "y".repeat(300_000));
             // There is room for 30 at a time.
@@ -63,6 +67,9 @@ async fn a_store_that_dies_in_the_middle_loses_no_output() {
                 (reply.status == 201).then(|| reply.body["lease"]["id"].clone())
             })
             .await;
+            if n % 2 == 1 {
+                died.wait_for(|died| *died).await.unwrap();
+            }
             let done = api
                 .complete(&id, success(lease.as_str().unwrap(), &output))
                 .await;
@@ -72,6 +79,7 @@ async fn a_store_that_dies_in_the_middle_loses_no_output() {
     }
     let mut all = vec![under_way.join_next().await.unwrap().unwrap()];
     s3.stop();
+    died.send_replace(true);
     all.extend(under_way.join_all().await);
     let there = all.iter().filter(|(_, _, there)| *there).count();
     assert!(there > 0 && there < 40, "{there} of 40 are in the store");
