@@ -4,17 +4,17 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::batching_hazards::{Ask, Crowd, again, patient};
+use crate::batching_kit::{Ask, Crowd, again, patient};
 use crate::batching_leases::{at_once, held, leased};
 use crate::http_toy::Answer;
 use crate::runtime::{Api, Runtime, task};
 use crate::sql_kit::one;
 
 /// Transitions to running so far.
-const BEGUN: &str = "select count(*) from bloom_private.event where cause = 'running'";
+pub const BEGUN: &str = "select count(*) from bloom_private.event where cause = 'running'";
 
 /// A heartbeat for a lease as `pull` answered it.
-fn heartbeat(lease: &Value) -> (String, Value) {
+pub fn heartbeat(lease: &Value) -> (String, Value) {
     let task = lease["task"]["id"].as_str().unwrap();
     let body = json!({ "lease_id": lease["lease"]["id"], "worker_id": "w" });
     (format!("/llm-tasks/{task}/heartbeat"), body)
@@ -150,17 +150,18 @@ async fn beats_at_once_are_each_answered_for_themselves() {
     }
 }
 
-const DELIVERED: &str = "select count(*) from bloom_private.event where cause = 'cancel_delivered'";
+pub const DELIVERED: &str =
+    "select count(*) from bloom_private.event where cause = 'cancel_delivered'";
 
 /// Holds the sessions of the first worker and of the third.
-const HELD_SESSIONS: [&str; 2] = [
+pub const HELD_SESSIONS: [&str; 2] = [
     "select from bloom_private.worker_session where worker_id = 'w0' for update",
     "select from bloom_private.worker_session where worker_id = 'w2' for update",
 ];
 
 /// Six workers with a task each, and how they beat. The tasks of those with an odd number are to be
 /// cancelled.
-async fn busy(api: &Api) -> Vec<Ask> {
+pub async fn busy(api: &Api) -> Vec<Ask> {
     let mut beats = Vec::new();
     for at in 0..6 {
         let worker = format!("w{at}");
@@ -182,7 +183,7 @@ async fn busy(api: &Api) -> Vec<Ask> {
 }
 
 /// What each of these workers, of which the first has the number `from`, must be told.
-fn assert_told<'b>(from: usize, answers: impl IntoIterator<Item = &'b Value>) {
+pub fn assert_told<'b>(from: usize, answers: impl IntoIterator<Item = &'b Value>) {
     for (at, answer) in (from..).zip(answers) {
         let state = if at % 2 == 1 { "cancel" } else { "ok" };
         assert_eq!(answer["leases"][0]["state"], state, "w{at}: {answer}");
@@ -190,7 +191,7 @@ fn assert_told<'b>(from: usize, answers: impl IntoIterator<Item = &'b Value>) {
 }
 
 /// Everybody beats once more, and is told the same as before.
-async fn beat_again(api: &Api, beats: &[Ask]) {
+pub async fn beat_again(api: &Api, beats: &[Ask]) {
     for (at, beat) in beats.iter().enumerate() {
         let reply = again(api, beat).await;
         assert_eq!(reply.status, 200, "{reply:?}");

@@ -1,14 +1,5 @@
 //! What callers may count on when their batch is interrupted: one of them hangs up before the
 //! flight leaves, one hangs up while it is out, or its connection to Postgres is cut.
-//!
-//! A call that finds nothing under way leaves alone, so a flight of several has to be arranged:
-//! leaders wait for rows that the test holds, the others queue up behind them and travel together
-//! as soon as those are let go. One of them needs another row that the test holds: there the whole
-//! flight stands still for as long as the test likes.
-//!
-//! Service and test share one thread (no `multi_thread` here): see [`until_read`].
-
-use std::time::Duration;
 
 use bloom_runtime::db::listen::{Event, Listener, Options};
 use bloom_runtime::shutdown::Shutdown;
@@ -17,251 +8,20 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use crate::batching_kit::{Ask, Crowd, again, patient};
 use crate::batching_leases::leaked;
-use crate::http_toy::{Answer, Raw};
 use crate::pg::TestDb;
-use crate::runtime::{Api, DEADLINE, KEY, Reply, Runtime, eventually, task};
+use crate::runtime::{Api, DEADLINE, Runtime, task};
 use crate::sql_kit::{self, column, one, run};
 
-/// A request: its path and its body.
-pub type Ask = (String, Value);
-
-/// The backends that wait for a lock of the session that asks. Without a look at
-/// `pg_stat_activity`, which stays the same throughout a transaction.
-const STOPPED: &str = "select distinct pid from pg_locks
-     where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))";
-
-/// Longer than any test holds a row: calls that wait must not give up by themselves.
-const PATIENCE: Duration = Duration::from_secs(100);
-
-/// More turns than a request takes from its last byte to its place in the queue.
-const TURNS: usize = 100;
-
-/// A service that waits for locks until the test lets them go, and for connections as long as a
-/// busy machine may take. It serves already, with a connection for either kind of call: making one
-/// takes its time there, too.
-pub async fn patient() -> Runtime {
-    let runtime = Runtime::start_with(|options| {
-        options.pools.lock_timeout = PATIENCE;
-        options.pools.statement_timeout = PATIENCE;
-        options.pools.checkout_wait = PATIENCE;
-    })
-    .await;
-    let beat = json!({ "session_id": Uuid::new_v4(), "leases": [] });
-    eventually("it serves", async || {
-        let listed = runtime.api.get("/workers").await;
-        let beaten = runtime.api.post("/workers/nobody/beat", beat.clone()).await;
-        (listed.status == 200 && beaten.status == 404).then_some(())
-    })
-    .await;
-    runtime
-}
-
-/// An open transaction of the test's own.
-struct Hold(Client);
-
-impl Hold {
-    async fn of(db: &TestDb, sql: &str) -> Self {
-        let client = db.connect().await;
-        run(&client, &format!("begin; {sql}")).await;
-        Self(client)
-    }
-
-    /// Waits until so many backends stand still because of it.
-    async fn until_stopped(&self, backends: usize) {
-        let sql = format!("select count(*) >= {backends} from ({STOPPED}) s");
-        sql_kit::eventually(&self.0, &sql, "t").await;
-    }
-
-    /// Cuts their connections, and waits until they are gone.
-    async fn cut(&self) {
-        let sql = format!("select count(pg_terminate_backend(pid)) from ({STOPPED}) s");
-        sql_kit::eventually(&self.0, &sql, "0").await;
-    }
-
-    async fn end(&self) {
-        run(&self.0, "rollback").await;
-    }
-}
-
-/// Calls of one kind on their way to Postgres.
-pub struct Crowd<'r> {
-    api: &'r Api,
-    kind: &'static str,
-    first: Hold,
-    second: Hold,
-    leaders: Vec<Raw>,
-    /// Without those who hung up.
-    callers: Vec<Option<Raw>>,
-}
-
-impl<'r> Crowd<'r> {
-    /// Sends the leaders, each of which waits for what the first statement of `holds` locks, and
-    /// then the others, who queue up. One of them will need what the second statement locks.
-    pub async fn gather(
-        runtime: &'r Runtime,
-        kind: &'static str,
-        holds: [&str; 2],
-        leaders: &[Ask],
-        callers: &[Ask],
-    ) -> Self {
-        let mut crowd = Self {
-            api: &runtime.api,
-            kind,
-            first: Hold::of(runtime.db(), holds[0]).await,
-            second: Hold::of(runtime.db(), holds[1]).await,
-            leaders: Vec::new(),
-            callers: Vec::new(),
-        };
-        for (at, ask) in leaders.iter().enumerate() {
-            crowd.leaders.push(send(crowd.api, ask).await);
-            crowd.first.until_stopped(at + 1).await;
-        }
-        for ask in callers {
-            crowd.callers.push(Some(send(crowd.api, ask).await));
-        }
-        until_read(crowd.api).await;
-        crowd
-    }
-
-    /// One of the callers goes away. The service knows of it when this returns.
-    pub async fn hang_up(&mut self, at: usize) {
-        drop(self.callers[at].take().expect("is still there"));
-        let gone = self.callers.iter().filter(|caller| caller.is_none());
-        let gone = gone.count();
-        eventually("the service notices", async || {
-            (clients_gone(self.api).await == gone).then_some(())
-        })
-        .await;
-    }
-
-    /// Lets the leaders go. All callers who are there travel together, until they stand still.
-    pub async fn depart(&mut self) {
-        let before = flown(self.api, self.kind).await;
-        self.first.end().await;
-        for leader in &mut self.leaders {
-            let answer = leader.answer().await;
-            assert!(answer.status < 300, "{answer:?}");
-        }
-        self.second.until_stopped(1).await;
-        let after = flown(self.api, self.kind).await;
-        let staying = self.callers.iter().flatten().count();
-        assert!(staying > 1, "a call alone is no batch");
-        let flights = [after[0] - before[0], after[1] - before[1]];
-        assert_eq!(flights, [1, staying], "one flight with all of them");
-    }
-
-    /// Lets the flight go on: the answers of those who stayed, in order.
-    pub async fn land(self) -> Vec<Answer> {
-        self.second.end().await;
-        let mut answers = Vec::new();
-        for mut caller in self.callers.into_iter().flatten() {
-            answers.push(caller.answer().await);
-        }
-        answers
-    }
-
-    /// Cuts the connection that the flight is on. Nobody can say then whether it was committed, and
-    /// nobody is told so.
-    pub async fn crash(self) {
-        self.second.cut().await;
-        for answer in self.land().await {
-            assert_eq!(answer.status, 503, "{answer:?}");
-            assert!(answer.header("retry-after").is_some(), "{answer:?}");
-        }
-    }
-}
-
-/// Sends a request on a connection of its own, and does not wait for the answer.
-async fn send(api: &Api, (path, body): &Ask) -> Raw {
-    let address = api.base.strip_prefix("http://").unwrap();
-    let mut raw = Raw::connect(address.parse().unwrap()).await;
-    let body = body.to_string();
-    let request = format!(
-        "POST /api/runtime{path} HTTP/1.1\r\nHost: localhost\r\nX-Runtime-API-Key: {KEY}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    raw.send(request.as_bytes()).await;
-    raw
-}
-
-/// Waits until the calls that were sent are in the queue: the system keeps no byte of them any
-/// more, so the service has read them; and since then everybody on this thread, who can go on
-/// without new input, has had many turns.
-async fn until_read(api: &Api) {
-    let (_, port) = api.base.rsplit_once(':').unwrap();
-    let port = format!(":{:04X}", port.parse::<u16>().unwrap());
-    eventually("all is read", async || {
-        // Twice: what was on its way between two lines of the first table stands in the second.
-        (!is_under_way(&port) && !is_under_way(&port)).then_some(())
-    })
-    .await;
-    for _ in 0..TURNS {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Whether a socket from or to the port holds something that was not acknowledged or not read.
-fn is_under_way(port: &str) -> bool {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    table.lines().skip(1).any(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let is_ours = fields[1].ends_with(port) || fields[2].ends_with(port);
-        is_ours && fields[4] != "00000000:00000000"
-    })
-}
-
-/// The samples of these series, as whole numbers.
-async fn samples(api: &Api, is_wanted: impl Fn(&str) -> bool) -> Vec<usize> {
-    let reply = api.get("//metrics").await;
-    let lines = reply.text.lines().filter_map(|line| line.rsplit_once(' '));
-    let wanted = lines.filter(|(series, _)| is_wanted(series));
-    wanted
-        .map(|(_, value)| {
-            value
-                .trim_end_matches(".0")
-                .parse()
-                .expect("a whole number")
-        })
-        .collect()
-}
-
-/// How many flights of a kind there were, and how many calls travelled in them.
-async fn flown(api: &Api, kind: &str) -> [usize; 2] {
-    let mut flown = [0, 0];
-    for (what, flown) in ["count", "sum"].iter().zip(&mut flown) {
-        let wanted = format!("bloom_batch_size_{what}{{kind=\"{kind}\"}}");
-        *flown = samples(api, |series| series == wanted).await[0];
-    }
-    flown
-}
-
-/// How many clients went away before they were answered.
-async fn clients_gone(api: &Api) -> usize {
-    let is_gone = |series: &str| {
-        series.starts_with("bloom_http_requests_total{") && series.contains("status=\"499\"")
-    };
-    samples(api, is_gone).await.iter().sum()
-}
-
-/// Asks again, as often as it is told to.
-pub async fn again(api: &Api, (path, body): &Ask) -> Reply {
-    eventually("it is answered", async || {
-        let reply = api.post(path, body.clone()).await;
-        (reply.status != 503).then_some(reply)
-    })
-    .await
-}
-
 /// A submission that waits for whoever has its idempotency key.
-fn keyed(at: usize) -> Ask {
+pub fn keyed(at: usize) -> Ask {
     let mut body = task(&format!("c{at}"));
     body["idempotency_key"] = json!(format!("key-{at}"));
     ("/llm-tasks".to_owned(), body)
 }
 
-const HELD_KEYS: [&str; 2] = [
+pub const HELD_KEYS: [&str; 2] = [
     "insert into bloom_private.idempotency (key, task_id, digest, created_at)
      select 'key-' || n, gen_random_uuid(), ''::bytea, now() from unnest(array[0, 1]) n",
     "insert into bloom_private.idempotency (key, task_id, digest, created_at)
@@ -269,13 +29,13 @@ const HELD_KEYS: [&str; 2] = [
 ];
 
 /// A submission that waits for whoever makes its lane.
-fn laned(at: usize) -> Ask {
+pub fn laned(at: usize) -> Ask {
     let mut body = task(&format!("c{at}"));
     body["priority"] = json!(at);
     ("/llm-tasks".to_owned(), body)
 }
 
-const HELD_LANES: [&str; 2] = [
+pub const HELD_LANES: [&str; 2] = [
     "insert into bloom_private.lane (queue, requires, priority, returned)
      select 'default', '{}'::text[], n, false from unnest(array[0, 1]) n",
     "insert into bloom_private.lane (queue, requires, priority, returned)
@@ -283,7 +43,7 @@ const HELD_LANES: [&str; 2] = [
 ];
 
 /// The contexts of all tasks that were submitted here, once for each task.
-async fn stored(client: &Client) -> String {
+pub async fn stored(client: &Client) -> String {
     let sql = "select context_id from bloom_private.task where context_id <> 'first' order by 1";
     column(client, sql).await.join(" ")
 }
@@ -356,17 +116,17 @@ async fn submissions_with_keys_whose_connection_breaks_in_mid_batch_are_there_on
     assert_eq!(stored(&client).await, "c0 c1 c2 c3 c4 c5 c6");
 }
 
-const HELD_SLOTS: [&str; 2] = [
+pub const HELD_SLOTS: [&str; 2] = [
     "select from bloom_private.worker_slot where worker_id = 'w0' for update",
     "select from bloom_private.worker_slot where worker_id = 'w3' for update",
 ];
 
 /// The workers that have a lease, once for each.
-const LEASED: &str = "select worker_id from bloom_private.lease order by 1";
+pub const LEASED: &str = "select worker_id from bloom_private.lease order by 1";
 
 /// Six workers that each ask for one task; there are eight. Those with an odd number can ask again
 /// for what they were given.
-async fn hungry(api: &Api) -> Vec<Ask> {
+pub async fn hungry(api: &Api) -> Vec<Ask> {
     for at in 0..8 {
         api.submit(task(&format!("c{at}"))).await;
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::batching_hazards::{Crowd, again, patient};
+use crate::batching_kit::{Crowd, again, patient};
 use crate::pg::TestDb;
 use crate::runtime::{Api, Reply, Runtime, eventually, task};
 use crate::sql_kit::{one, run, until_blocked};
@@ -38,7 +38,7 @@ pub async fn at_once(api: &Api, calls: Vec<(String, Value)>) -> Vec<Reply> {
     replies.into_iter().map(|(_, reply)| reply).collect()
 }
 
-fn report(lease: &Value, more: &Value) -> (String, Value) {
+pub fn report(lease: &Value, more: &Value) -> (String, Value) {
     let path = format!(
         "/llm-tasks/{}/complete",
         lease["task"]["id"].as_str().unwrap()
@@ -276,8 +276,8 @@ pub fn held(leases: &[Value]) -> [String; 2] {
     })
 }
 
-const RESULTS: &str = "select count(*) from bloom_private.artifact";
-const COMPLETED: &str = "select count(*) from bloom_private.event where cause = 'completed'";
+pub const RESULTS: &str = "select count(*) from bloom_private.artifact";
+pub const COMPLETED: &str = "select count(*) from bloom_private.event where cause = 'completed'";
 
 #[tokio::test]
 async fn a_report_whose_worker_hangs_up_is_stored_once_or_not_at_all() {
