@@ -9,6 +9,7 @@
 mod alerts;
 mod batching;
 mod batching_beats;
+mod batching_bounds;
 mod batching_hazards;
 mod batching_kit;
 mod batching_leases;
