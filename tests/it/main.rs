@@ -15,6 +15,7 @@ mod batching_kit;
 mod batching_leases;
 mod batching_link;
 mod batching_lost;
+mod batching_turns;
 mod canaries;
 mod claude_cli;
 mod claude_fake;
