@@ -7,11 +7,14 @@
 //!
 //! Service and test share one thread, as in `batching_kit`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::batching_hazards::{HELD_KEYS, keyed};
-use crate::batching_kit::{Ask, Hold, assert_away, flown, patient, send, until_read};
+use crate::batching_kit::{Ask, Hold, assert_away, flown, patient_with, send, until_read};
 use crate::batching_leases::leaked;
 use crate::http_toy::Raw;
 use crate::runtime::{Api, Runtime, task};
@@ -19,6 +22,22 @@ use crate::sql_kit::{self, column, run};
 
 /// How many bytes of submissions, and of beats, may wait.
 const ROOM: usize = 64 << 20;
+
+/// Longer than a busy machine takes to fill the room and to empty it again.
+const UNHURRIED: Duration = Duration::from_secs(600);
+
+/// A service in which nothing runs out meanwhile: neither the waits for a lock, nor those for the
+/// bytes that go to and fro.
+async fn unhurried() -> Runtime {
+    patient_with(|options| {
+        options.pools.lock_timeout = UNHURRIED;
+        options.pools.statement_timeout = UNHURRIED;
+        options.pools.checkout_wait = UNHURRIED;
+        options.server.body_timeout = UNHURRIED;
+        options.server.write_timeout = UNHURRIED;
+    })
+    .await
+}
 
 async fn send_all(api: &Api, asks: impl IntoIterator<Item = Ask>) -> Vec<Raw> {
     let mut sent = Vec::new();
@@ -40,7 +59,8 @@ async fn assert_full(api: &Api, ask: &Ask) {
 async fn served(callers: Vec<Raw>) -> Vec<Value> {
     let mut answers = Vec::new();
     for mut caller in callers {
-        let answer = caller.answer().await;
+        let answer = timeout(UNHURRIED, caller.try_answer(false)).await;
+        let answer = answer.expect("in time").expect("a whole answer");
         assert!(answer.status < 300, "{}", answer.status);
         answers.push(answer.json());
     }
@@ -63,7 +83,7 @@ fn filling_prompts() -> Vec<String> {
 
 #[tokio::test]
 async fn submissions_for_which_there_is_no_room_are_refused_at_once() {
-    let runtime = patient().await;
+    let runtime = unhurried().await;
     let api = &runtime.api;
     api.submit(task("first")).await;
     let hold = Hold::of(runtime.db(), HELD_KEYS[0]).await;
@@ -102,7 +122,7 @@ async fn beats_for_which_there_is_no_room_are_refused_at_once() {
     const LEASES: usize = 100;
     // What a beat counts, for itself and for each lease.
     const WAITING: usize = ROOM / (256 * (1 + LEASES));
-    let runtime = patient().await;
+    let runtime = unhurried().await;
     let api = &runtime.api;
     api.register("w", 1).await;
     let session = Uuid::new_v4();
@@ -147,7 +167,7 @@ async fn requests_of_a_worker_apart_for_which_there_is_no_room_are_refused_at_on
     // How many of them are out at the same time, and how many may wait.
     const OUT: usize = 2;
     const WAITING: usize = 2000;
-    let runtime = patient().await;
+    let runtime = unhurried().await;
     let api = &runtime.api;
     api.register("w", 3).await;
     for at in 0..5 {
