@@ -2,7 +2,8 @@ create or replace function bloom.lease_check(p_task_id uuid, p_lease_id uuid def
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Raises what lease_complete would raise because of the task's state, and changes nothing. For
 -- callers that must report that before they report a malformed result.
 begin

@@ -6,7 +6,7 @@ create or replace function bloom.lease_complete(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 -- Ends a lease with its result. success: the task is completed. error: it is failed and comes back
 -- after a backoff, or dead (no attempt left, or not retryable), or cancelled if that was asked for.

@@ -5,7 +5,7 @@ create or replace function bloom.lease_complete_many(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 -- Ends up to 1000 leases with their results, each as lease_complete does and each with an answer of
 -- its own: what is refused has error {code, message, status, …}, and nothing else. One row per

@@ -5,7 +5,7 @@ create or replace function bloom.lease_complete_stored(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 -- lease_complete for an output that the service has put into object storage.
 --   p_stored   {url, sha256 (64 hexadecimal digits), size_bytes}. The url must name the lease, and

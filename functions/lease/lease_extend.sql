@@ -3,7 +3,8 @@ create or replace function bloom.lease_extend(
 ) returns setof bloom.lease_row
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Gives a lease p_ttl_seconds (1–86400) from now, whatever its status; never past a cancel
 -- deadline. No transition, so no event.
 --   p_options  worker_id (must be the lease's)

@@ -4,7 +4,7 @@ create or replace function bloom.lease_heartbeat(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- A sign of life for one lease: the task is running from now on, and the lease has its full ttl
 -- before it. Workers that beat (worker_beat) need it once, to say that the work has begun.
 --   p_lease_id  may be null for the service: then the current lease, while it has not run out

@@ -5,7 +5,7 @@ create or replace function bloom.lease_next(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Leases up to p_max_tasks (1–100) ready tasks to a worker, as far as its capacity allows; no row
 -- when there is nothing for it, it is draining or its credential is exhausted.
 --   p_session_id  the worker process; its beats keep the leases alive

@@ -5,7 +5,7 @@ create or replace function bloom.lease_next_many(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 -- Serves up to 1000 requests for work at once, each as lease_next does and each with an answer of
 -- its own: a row for every task that it got, or one row with error {code, message, status, …}; no

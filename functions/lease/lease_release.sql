@@ -3,7 +3,8 @@ create or replace function bloom.lease_release(
 ) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Gives a lease back without burning the attempt: the task is ready again, ahead of its queue, or
 -- cancelled if that was asked for. Returns the task's new status.
 --   p_options  reason (text for the audit trail), worker_id (must be the lease's), actor,

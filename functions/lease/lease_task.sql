@@ -5,7 +5,7 @@ create or replace function bloom.lease_task(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Leases this task to the first of these workers (ranked, at most 1000) that is online, able and
 -- has room. Of many callers at once exactly one wins; the others wait for it and get RT409.
 --   p_options  session_id (uuid), actor

@@ -1,7 +1,7 @@
 create or replace function bloom.lane_advance(p_stride integer default 1000) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 -- Moves the marks of lanes up, so that claims do not walk the dead rows of tasks claimed long ago;
 -- returns how many moved. A mark must not pass a number that a running transaction has drawn and
 -- not yet committed. Every transaction has its id before it draws. So: note the last number drawn
@@ -11,6 +11,8 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- Must come first in its transaction, or the id would be too old. One at a time: who comes second
 -- leaves at once. Lock order: log_cursor (skip locked), lane. Writes: lane. Raises RT400, RT409
 -- not_first.
+-- Never compiled: it has to walk the lanes, which are few, and what a walk is said to cost here
+-- would be a reason to.
 declare
     v_drawn bigint;
     v_xid xid8;

@@ -1,9 +1,11 @@
 create or replace function bloom.task_explain(p_task_id uuid) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 -- Why a task is where it is: {"task_id", "status", "reason", "sentence", "data"}. For a task that
 -- waits, the reason that it waits. Raises RT404 task_not_found.
+-- Never compiled: it has to walk the workers, and what a walk is said to cost here would be a
+-- reason to.
 declare
     v_task bloom.task_row;
     v_place text;

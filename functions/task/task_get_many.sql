@@ -1,7 +1,8 @@
 create or replace function bloom.task_get_many(p_task_ids uuid[]) returns setof bloom.task_row
 language plpgsql stable security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Up to 1,000 tasks by their ids, newest first. Ids of no task are left out. Raises RT400.
 begin
     if p_task_ids is null then

@@ -3,7 +3,8 @@ create or replace function bloom.task_log_append(
 ) returns table (next_position bigint, capped boolean)
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Adds a piece (at most 65,536 characters) to the live log of a lease. Only the current lease may;
 -- it renews nothing.
 --   p_position  how many bytes of this lease's log the caller knows to be stored. What is stored

@@ -2,7 +2,8 @@ create or replace function bloom.task_submit(
     p_context_id text, p_agent_slug text, p_prompt text, p_options jsonb default '{}'
 ) returns uuid
 language plpgsql volatile security definer
-set search_path = pg_catalog, bloom_private, pg_temp as $$
+set search_path = pg_catalog, bloom_private, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Submits one task within the caller's transaction and returns its id.
 --   p_options  context_hints, policy {timeout_sec, budget, serial, backoff_base_sec,
 --              backoff_cap_sec, traceparent, tracestate}, desired_format ("text" | "json"),

@@ -2,7 +2,7 @@ create or replace function bloom.task_submit_many(p_tasks jsonb, p_options jsonb
 returns table (ordinal integer, task_id uuid, created boolean, error jsonb)
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 -- Submits up to 10,000 tasks at once. One row per item, in order; created is false where the
 -- idempotency key was known already.

@@ -4,7 +4,7 @@ create or replace function bloom.worker_beat(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- One sign of life for a worker process and all of its leases: writes one row, however many leases
 -- it renews.
 --   p_leases   array of {lease_id, progress?, usage?}: the leases that the process works on, at

@@ -4,7 +4,7 @@ create or replace function bloom.worker_beat_many(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 #variable_conflict use_column
 -- Up to 1000 beats at once, each as worker_beat does and each with an answer of its own: what is
 -- refused has error {code, message, status, …}.

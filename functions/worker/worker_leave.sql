@@ -3,7 +3,7 @@ returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off as $$
 -- A worker process says goodbye: its session is forgotten once it holds no lease, and the worker is
 -- offline at once, unless another process beats for it or it was registered anew since. Returns
 -- whether it is offline now. A process that is not known, or not this worker's, changes nothing.

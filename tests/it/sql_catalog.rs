@@ -3,6 +3,7 @@
 
 mod files;
 mod hijack;
+pub mod hot;
 mod rights;
 mod triggers;
 
