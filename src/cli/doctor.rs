@@ -35,7 +35,11 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bundle = Bundle::embedded()?;
     let objects = args.objects.options()?;
     let database = Database::existing(&args.database).await?;
-    let mut findings = doctor::examine(&database.endpoint, &bundle, Limits::default()).await;
+    let limits = Limits {
+        superuser_is_meant: args.database.external().is_none(),
+        ..Limits::default()
+    };
+    let mut findings = doctor::examine(&database.endpoint, &bundle, limits).await;
     database.close().await;
     if let Some(objects) = objects {
         findings.push(artifacts::examine(&objects).await);

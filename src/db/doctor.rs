@@ -3,6 +3,7 @@
 //! Reads only: it changes nothing, and runs as the role that the service uses.
 
 mod activity;
+mod login;
 mod settings;
 
 use std::future::{pending, poll_fn};
@@ -26,12 +27,15 @@ const STATEMENT_LIMIT: &str = "10s";
 pub struct Limits {
     /// A transaction older than this keeps enough dead rows to be felt.
     pub old_transaction: Duration,
+    /// The login is the server's superuser on purpose: that of a private server is its only one.
+    pub superuser_is_meant: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             old_transaction: Duration::from_secs(300),
+            superuser_is_meant: false,
         }
     }
 }
@@ -118,6 +122,10 @@ pub async fn examine(endpoint: &Endpoint, bundle: &Bundle, limits: Limits) -> Ve
     };
     add("settings", settings::look(&client).await);
     add("privileges", privileges(&client).await);
+    add(
+        "login",
+        login::look(&client, limits.superuser_is_meant).await,
+    );
     add("event_log", event_log(&client).await);
     add("clock", settings::clock(&client).await);
     add(

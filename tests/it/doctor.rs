@@ -7,6 +7,7 @@ use bloom_runtime::db::doctor::{Finding, Level, Limits, examine};
 use bloom_runtime::db::install::{self, Bundle};
 
 use crate::pg::{Cluster, Stop, TestDb};
+use crate::runtime::process::{Scratch, run};
 
 async fn findings(endpoint: &Endpoint) -> Vec<Finding> {
     examine(endpoint, &Bundle::embedded().unwrap(), Limits::default()).await
@@ -19,15 +20,45 @@ fn of<'a>(findings: &'a [Finding], name: &str) -> &'a Finding {
         .unwrap_or_else(|| panic!("{name}: {findings:?}"))
 }
 
-#[tokio::test]
-async fn a_healthy_database_has_no_findings_worth_a_word() {
+/// The findings about the login.
+fn logins(findings: &[Finding]) -> Vec<&Finding> {
+    let about = |finding: &&Finding| finding.name == "login";
+    findings.iter().filter(about).collect()
+}
+
+/// A server that was set up as docs/operations.md says, up to the last step, and its login.
+async fn set_up() -> (Cluster, Endpoint) {
     let cluster = Cluster::start(&[]).await;
-    let mut client = cluster.connect("postgres").await;
+    let admin = cluster.connect("postgres").await;
+    for sql in [
+        "create role bloom_service login createrole",
+        "create database queue owner bloom_service encoding 'UTF8' template template0",
+    ] {
+        admin.batch_execute(sql).await.unwrap();
+    }
+    let login = cluster.endpoint("queue").with_user("bloom_service");
     let bundle = Bundle::embedded().unwrap();
+    let mut client = login.connect().await.unwrap();
     install::install(&mut client, &bundle, install::Options::default())
         .await
         .unwrap();
-    let all = findings(&cluster.endpoint("postgres")).await;
+    (cluster, login)
+}
+
+#[tokio::test]
+async fn a_healthy_database_has_no_findings_worth_a_word() {
+    let (cluster, login) = set_up().await;
+    let before = findings(&login).await;
+    let [createrole] = logins(&before)[..] else {
+        panic!("{before:#?}")
+    };
+    assert_eq!(createrole.level, Level::Warn);
+    // What it says is to be done is done, by somebody who may.
+    let advice = createrole.advice.as_deref().unwrap();
+    let (_, statement) = advice.split_once("as a superuser: ").unwrap();
+    let admin = cluster.connect("postgres").await;
+    admin.batch_execute(statement).await.unwrap();
+    let all = findings(&login).await;
     assert!(
         all.iter().all(|finding| finding.level == Level::Ok),
         "{all:#?}"
@@ -36,6 +67,7 @@ async fn a_healthy_database_has_no_findings_worth_a_word() {
         "schema",
         "listen",
         "privileges",
+        "login",
         "horizon",
         "clock",
         "connections",
@@ -131,6 +163,7 @@ async fn whoever_holds_back_vacuum_is_named_with_the_way_to_end_it() {
     admin.batch_execute(sql).await.unwrap();
     let limits = Limits {
         old_transaction: Duration::ZERO,
+        ..Limits::default()
     };
     let all = examine(&db.endpoint(), &Bundle::embedded().unwrap(), limits).await;
     let horizon: Vec<_> = all
@@ -152,4 +185,74 @@ async fn whoever_holds_back_vacuum_is_named_with_the_way_to_end_it() {
         .find(|part| part.starts_with("rollback"))
         .unwrap();
     admin.batch_execute(rollback).await.unwrap();
+}
+
+#[tokio::test]
+async fn powers_that_the_service_does_not_need_are_named_with_the_way_to_take_them_away() {
+    let (cluster, login) = set_up().await;
+    let admin = cluster.connect("postgres").await;
+    let sql = "alter role bloom_service nocreaterole bypassrls replication;
+               create role \"big boss\" createrole;
+               grant \"big boss\", pg_execute_server_program to bloom_service";
+    admin.batch_execute(sql).await.unwrap();
+    for (power, way_out) in [
+        ("BYPASSRLS", "nobypassrls"),
+        ("REPLICATION", "noreplication"),
+        ("big boss, which has CREATEROLE", "revoke \"big boss\""),
+        (
+            "pg_execute_server_program",
+            "revoke \"pg_execute_server_program\"",
+        ),
+    ] {
+        let all = findings(&login).await;
+        let found = logins(&all);
+        let found = found.iter().find(|finding| finding.text.contains(power));
+        let found = found.unwrap_or_else(|| panic!("{power}: {all:#?}"));
+        assert_eq!(found.level, Level::Warn, "{found:?}");
+        let advice = found.advice.as_deref().unwrap();
+        let (_, statement) = advice.split_once("as a superuser: ").unwrap();
+        assert!(statement.contains(way_out), "{statement}");
+        admin.batch_execute(statement).await.unwrap();
+    }
+    let all = findings(&login).await;
+    assert_eq!(of(&all, "login").level, Level::Ok, "{all:#?}");
+}
+
+#[tokio::test]
+async fn a_superuser_deserves_a_word_except_on_a_server_of_the_services_own() {
+    let db = TestDb::new().await;
+    let all = findings(&db.endpoint()).await;
+    // One, and not another one for each of its powers and of the roles that it may take.
+    let [superuser] = logins(&all)[..] else {
+        panic!("{all:#?}")
+    };
+    assert_eq!(superuser.level, Level::Warn);
+    assert!(superuser.text.contains("superuser"), "{superuser:?}");
+    assert!(
+        superuser
+            .advice
+            .as_ref()
+            .unwrap()
+            .contains("a login of its own")
+    );
+    let limits = Limits {
+        superuser_is_meant: true,
+        ..Limits::default()
+    };
+    let own = examine(&db.endpoint(), &Bundle::embedded().unwrap(), limits).await;
+    assert_eq!(of(&own, "login").level, Level::Ok, "{own:#?}");
+}
+
+#[test]
+fn of_the_private_servers_superuser_nothing_is_said() {
+    let scratch = Scratch::new();
+    let dir = scratch.path().join("data");
+    let dir = dir.to_str().unwrap();
+    let migrated = run(&["migrate", "--data-dir", dir]);
+    assert!(migrated.status.success(), "{migrated:?}");
+    let answer = run(&["doctor", "--json", "--data-dir", dir]);
+    let findings: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let findings = findings.as_array().unwrap();
+    let login = findings.iter().find(|finding| finding["name"] == "login");
+    assert_eq!(login.unwrap()["level"], "ok", "{findings:?}");
 }
