@@ -24,14 +24,15 @@ const CALLS: &[&str] = &[
     "select bloom.task_submit('c7', 'a', 'p')",
     "select bloom.task_submit('c7', 'a', 'p',
          '{\"idempotency_key\": \"k\", \"policy\": {\"serial\": true}}')",
-    "select bloom.task_submit_many('[
-         {\"context_id\": \"c7\", \"agent_slug\": \"a\", \"prompt\": \"p\"},
-         {\"context_id\": \"c8\", \"agent_slug\": \"a\", \"prompt\": \"p\", \"priority\": 0},
-         {\"context_id\": \"c8\", \"agent_slug\": \"a\", \"prompt\": \"p\", \"idempotency_key\": \"k\"},
-         {\"context_id\": \"c8\", \"agent_slug\": \"a\", \"prompt\": \"p\", \"idempotency_key\": \"k\"},
-         {\"context_id\": \"c9\", \"agent_slug\": \"a\", \"prompt\": \"p\", \"policy\": {\"serial\": true}},
-         {\"context_id\": \"c9\", \"agent_slug\": \"a\", \"prompt\": \"p\", \"policy\": {\"serial\": true}},
-         {\"context_id\": \"c9\", \"agent_slug\": \"a\", \"prompt\": \"p\", \"run_at\": \"2100-01-01T00:00:00Z\"}]')",
+    "select bloom.task_submit_many(jsonb_agg(x.rest || '{\"agent_slug\": \"a\", \"prompt\": \"p\"}'))
+       from (values ('{\"context_id\": \"c7\"}'::jsonb),
+                    ('{\"context_id\": \"c8\", \"priority\": 0}'),
+                    ('{\"context_id\": \"c8\", \"idempotency_key\": \"k\"}'),
+                    ('{\"context_id\": \"c8\", \"idempotency_key\": \"k\"}'),
+                    ('{\"context_id\": \"c9\", \"policy\": {\"serial\": true}}'),
+                    ('{\"context_id\": \"c9\", \"policy\": {\"serial\": true}}'),
+                    (jsonb_build_object('context_id', 'c9', 'run_at', now() + interval '1 day'))
+            ) x(rest)",
     "select bloom.lease_next('w', null, 1)",
     "select bloom.lease_next('w', null, 10)",
     "select bloom.lease_next('busy', null, 5)",
@@ -125,8 +126,12 @@ impl Observer {
             let sql = sql.replace("%K", &leased).replace("%L", &lease);
             run(&self.client, "begin").await;
             self.plans.lock().unwrap().clear();
-            // Refusals (there is no such task yet) are part of it.
-            drop(self.client.simple_query(&sql).await);
+            // Refusals are part of it where there is no such task or lease (yet, or any more).
+            let answer = self.client.simple_query(&sql).await;
+            assert!(
+                !stage.starts_with("small") || answer.is_ok(),
+                "{stage}: {call}: {answer:?}"
+            );
             let plans = std::mem::take(&mut *self.plans.lock().unwrap());
             run(&self.client, "rollback").await;
             let inner: Vec<_> = plans.iter().filter(|plan| !plan.contains(&sql)).collect();
@@ -156,12 +161,14 @@ impl Observer {
 fn offences(plan: &str) -> Vec<String> {
     let lines = plan.lines().map(str::trim);
     let one_pass = plan.contains(ONE_PASS_OVER_LEASES);
+    // The items of a batch, joined with each other, are what hashes are for.
+    let reads_no_table = !plan.contains("Seq Scan on ") && !plan.contains("Index ");
     let bad = lines.filter(|line| {
         if *line == "JIT:" {
             return true;
         }
         if line.contains("Hash") && line.contains("Join") {
-            return !one_pass;
+            return !one_pass && !reads_no_table;
         }
         let Some((_, rest)) = line.split_once("Seq Scan on ") else {
             return false;
