@@ -157,14 +157,15 @@ create type bloom_private.lease_request as (
 
 -- Requests for work that are being served: how many more tasks each wants, for how many its worker
 -- has room (at the first request of each worker, which is its leader), and the tasks that they got,
--- each with the number of its request.
+-- each with the number of its request; the first `again` of them had got theirs before.
 create type bloom_private.claim as (
     asked bloom_private.lease_request[],
     wants integer[],
     leaders integer[],
     rooms integer[],
     tasks uuid[],
-    owners integer[]
+    owners integer[],
+    again integer
 );
 
 -- States ----------------------------------------------------------------------------------------

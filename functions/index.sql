@@ -20,6 +20,7 @@
 \ir _internal/uuid_v7_at.sql
 \ir _internal/uuid_v7.sql
 \ir _internal/uuid_floor.sql
+\ir _internal/uuid_span.sql
 \ir _internal/time_ms.sql
 \ir _internal/time_text.sql
 
@@ -72,6 +73,7 @@
 \ir _internal/cancel_is_proven.sql
 \ir _internal/lease_shown.sql
 \ir _internal/lease_named.sql
+\ir _internal/lease_current.sql
 \ir _internal/lease_refuse.sql
 \ir _internal/conversation_shown.sql
 \ir _internal/conversation_store.sql
@@ -89,6 +91,7 @@
 \ir _internal/lease_request_read.sql
 \ir _internal/lease_request_error.sql
 \ir _internal/lease_request_queues.sql
+\ir _internal/lease_request_refusal.sql
 \ir _internal/lease_requests_admit.sql
 \ir _internal/leases_requested.sql
 \ir _internal/claim_rooms.sql
@@ -98,6 +101,7 @@
 \ir _internal/claim_twins.sql
 \ir _internal/claim_own.sql
 \ir _internal/claim_lane.sql
+\ir _internal/claim_group.sql
 \ir _internal/leases_serve.sql
 \ir _internal/worker_reserve.sql
 \ir _internal/ready_refuse.sql
@@ -118,7 +122,9 @@
 \ir _internal/completions_read.sql
 \ir _internal/replay_try.sql
 \ir _internal/completions_put_off.sql
-\ir _internal/completions_store.sql
+\ir _internal/conversations_store.sql
+\ir _internal/completion_detail.sql
+\ir _internal/completions_end.sql
 
 -- Group: Workers
 \ir _internal/worker_rows.sql

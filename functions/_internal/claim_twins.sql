@@ -11,6 +11,7 @@ begin
         p_claim.owners := p_claim.owners || v_twin.owner;
         p_claim.wants[v_twin.owner] := 0;
     end loop;
+    p_claim.again := cardinality(p_claim.tasks);
     return p_claim;
 end
 $$;

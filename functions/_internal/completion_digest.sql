@@ -1,12 +1,13 @@
 create or replace function bloom_private.completion_digest(
-    p_given bloom_private.completion, p_output text
+    p_status text, p_message text, p_metrics jsonb, p_type text, p_tags text[],
+    p_conversation jsonb, p_stopped jsonb, p_output text
 ) returns bytea
 language sql stable as $$
 -- By which a repeated report is known.
-select sha256(convert_to(jsonb_build_array(p_given.status, p_given.error_message, p_given.metrics,
-        p_given.artifact_type, p_given.artifact_tags, p_output is null, p_given.conversation,
-        p_given.stopped)::text, 'UTF8')
+select sha256(convert_to(jsonb_build_array(p_status, p_message, p_metrics, p_type, p_tags,
+        p_output is null, p_conversation, p_stopped)::text, 'UTF8')
     || sha256(convert_to(coalesce(p_output, ''), 'UTF8')))
 $$;
-comment on function bloom_private.completion_digest(bloom_private.completion, text) is
+comment on function bloom_private.completion_digest(
+    text, text, jsonb, text, text[], jsonb, jsonb, text) is
     'By which a repeated report is known.';

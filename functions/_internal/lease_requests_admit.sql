@@ -24,17 +24,8 @@ begin
             and c.exhausted_until > clock_timestamp()
      cross join lateral (select case
            when a.error is not null then a.error
-           when w.worker_id is null then jsonb_build_object('status', 404,
-               'code', 'worker_not_found', 'message', 'Worker not found',
-               'worker_id', left(a.worker_id, 200))
-           when not w.claude_cli then jsonb_build_object('status', 409,
-               'code', 'worker_not_capable', 'message',
-               'The worker registered with claude_cli false, so it cannot run tasks',
-               'worker_id', a.worker_id)
-           when s.worker_id <> a.worker_id then jsonb_build_object('status', 409,
-               'code', 'session_of_another_worker',
-               'message', 'The session belongs to another worker')
-           end as error offset 0) x;
+           when w.worker_id is null or not w.claude_cli or s.worker_id <> a.worker_id
+               then lease_request_refusal(w, a.worker_id) end as error offset 0) x;
     if not v_has_new then
         return v_asked;
     end if;

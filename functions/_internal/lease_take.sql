@@ -29,10 +29,15 @@ begin
           from taken
     )
     select array_agg(task_id order by n), min(queue) into v_tasks, v_queue from taken;
-    update worker_slot s set active = s.active + c.n
-      from (select (p_asked[x.seat]).worker_id, count(*)::integer as n
-              from unnest(p_seats) x(seat) group by 1) c
-     where s.worker_id = c.worker_id;
+    if cardinality(p_asked) = 1 then
+        update worker_slot set active = active + cardinality(v_tasks)
+         where worker_id = p_asked[1].worker_id;
+    else
+        update worker_slot s set active = s.active + c.n
+          from (select (p_asked[x.seat]).worker_id, count(*)::integer as n
+                  from unnest(p_seats) x(seat) group by 1) c
+         where s.worker_id = c.worker_id;
+    end if;
     if p_counted then
         update queue_slot set running = running + cardinality(v_tasks) where queue = v_queue;
     end if;

@@ -8,14 +8,15 @@ language plpgsql volatile as $$
 -- made before get what they got then.
 declare
     v_asked lease_request[] := lease_requests_admit(p_asked);
+    v_only boolean := cardinality(v_asked) = 1;
     v_claim claim;
-    v_again integer;
     v_group record;
-    v_lane record;
-    v_late boolean;
+    v_members integer[] := '{}';
+    v_alike boolean := true;
     v_named boolean := false;
     v_failed boolean := false;
     v_one lease_request;
+    v_span uuid[];
 begin
     foreach v_one in array v_asked loop
         v_named := v_named or v_one.request_id is not null;
@@ -28,55 +29,53 @@ begin
         select coalesce(array_agg(task_id), '{}'), coalesce(array_agg(owner), '{}')
           into v_claim.tasks, v_claim.owners from leases_requested(v_asked, '{}');
     end if;
-    v_again := cardinality(v_claim.tasks);
-    for v_group in
-        select a.labels, a.queues, array_agg(a.ordinality::integer order by a.ordinality) as members
-          from unnest(v_asked) with ordinality a
-         where a.is_open and a.ordinality <> all (v_claim.owners)
-         group by 1, 2 order by 1, 2
-    loop
-        v_late := null;
-        for v_lane in select * from lanes_open(v_group.labels, v_group.queues) loop
-            if v_claim.wants is null then
-                -- Counters are locked only now that there is work: an idle poll writes nothing.
-                v_claim := claim_rooms(v_claim);
-                if v_named then
-                    v_claim := claim_twins(v_claim);
-                    v_again := cardinality(v_claim.tasks);
-                end if;
-            end if;
-            if v_late is null then
-                -- What waited long goes first; else a worker's own contexts do.
-                v_late := v_lane.waited_ms >= v_lane.aging_seconds * 1000;
-                if not v_late then
-                    v_claim := claim_own(v_claim, v_group.members, v_group.queues);
-                end if;
-            end if;
-            exit when not claim_wants(v_claim, v_group.members);
-            v_claim := claim_lane(v_claim, v_group.members, v_lane.lane_id, v_lane.mark,
-                v_lane.queue, v_lane.requires, v_lane.max_running, v_lane.pin_wait_ms);
-        end loop;
-        if v_late then
-            v_claim := claim_own(v_claim, v_group.members, v_group.queues);
-        end if;
+    v_claim.again := cardinality(v_claim.tasks);
+    for v_n in 1 .. cardinality(v_asked) loop
+        v_one := v_asked[v_n];
+        continue when not v_one.is_open or v_n = any (v_claim.owners);
+        v_members := v_members || v_n;
+        v_alike := v_alike and v_one.labels = v_asked[v_members[1]].labels
+            and v_one.queues is not distinct from v_asked[v_members[1]].queues;
     end loop;
+    if v_members <> '{}' and v_alike then
+        v_one := v_asked[v_members[1]];
+        v_claim := claim_group(v_claim, v_members, v_one.labels, v_one.queues, v_named);
+    elsif v_members <> '{}' then
+        for v_group in
+            select a.labels, a.queues, array_agg(m order by m) as members
+              from unnest(v_members) m cross join lateral (
+                   select v_asked[m].labels, v_asked[m].queues offset 0) a
+             group by 1, 2 order by 1, 2
+        loop
+            v_claim := claim_group(v_claim, v_group.members, v_group.labels, v_group.queues,
+                v_named);
+        end loop;
+    end if;
     if v_failed then
         return query
             select a.ordinality::integer, a.error, null::bloom.lease_grant
               from unnest(v_asked) with ordinality a where a.error is not null;
     end if;
-    if v_again > 0 then
+    if v_claim.tasks = '{}' then
+        return;
+    end if;
+    v_span := uuid_span(v_claim.tasks);
+    if v_claim.again > 0 then
         perform replay_keep();
         return query
             select o.owner, null::jsonb, g
-              from lease_grants(v_claim.tasks[:v_again], true) g
-              join unnest(v_claim.tasks[:v_again], v_claim.owners[:v_again]) o(task_id, owner)
+              from lease_grants(v_claim.tasks[:v_claim.again], true, v_span[1], v_span[2]) g
+              join unnest(v_claim.tasks[:v_claim.again], v_claim.owners[:v_claim.again])
+                   o(task_id, owner)
                 on o.task_id = g.task_id;
     end if;
-    if cardinality(v_claim.tasks) > v_again then
+    if cardinality(v_claim.tasks) > v_claim.again then
         return query
-            select v_claim.owners[array_position(v_claim.tasks, g.task_id)], null::jsonb, g
-              from lease_grants(v_claim.tasks[v_again + 1:], false) g;
+            select case when v_only then 1
+                        else v_claim.owners[array_position(v_claim.tasks, g.task_id)] end,
+                   null::jsonb, g
+              from lease_grants(v_claim.tasks[v_claim.again + 1:], false, v_span[1],
+                   v_span[2]) g;
     end if;
 end
 $$;

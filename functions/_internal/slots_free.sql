@@ -14,18 +14,19 @@ begin
         v_workers := v_workers || v_lease.worker_id;
         v_counted := v_counted or v_lease.queue_counted;
     end loop;
-    if cardinality(v_workers) > 1 then
-        -- A single row needs no order.
-        perform from worker_slot where worker_id = any (v_workers)
-          order by worker_id for no key update;
+    delete from progress where task_id = any (v_tasks);
+    if cardinality(v_workers) = 1 then
+        update worker_slot
+           set active = active - 1, capacity = greatest(max_concurrency, active - 1)
+         where worker_id = v_workers[1];
+    else
+        -- The nested loop that the verbs demand takes the rows in the order of its outer side.
+        update worker_slot s
+           set active = s.active - c.n, capacity = greatest(s.max_concurrency, s.active - c.n)
+          from (select w as worker_id, count(*)::integer as n
+                  from unnest(v_workers) w group by 1 order by 1 offset 0) c
+         where s.worker_id = c.worker_id;
     end if;
-    with gone as (
-        delete from progress where task_id = any (v_tasks)
-    )
-    update worker_slot s
-       set active = s.active - c.n, capacity = greatest(s.max_concurrency, s.active - c.n)
-      from (select w as worker_id, count(*)::integer as n from unnest(v_workers) w group by 1) c
-     where s.worker_id = c.worker_id;
     if not v_counted then
         return;
     end if;

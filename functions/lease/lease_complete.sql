@@ -22,29 +22,22 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- artifact, attempt, finished | deferred, context_session, event. Raises RT400, RT404, RT409
 -- lease_lost | wrong_status | already_completed.
 declare
-    v_given completion;
-    v_lease lease;
+    v_given completion := completion_read(p_status, p_output, p_options);
+    v_lease_id uuid := p_lease_id;
+    v_end record;
 begin
     if p_lease_id is null then
         perform lease_named(p_lease_id);
+        v_lease_id := lease_current(p_task_id);
     end if;
-    v_given := completion_read(p_status, p_output, p_options);
-    delete from lease l
-     where l.task_id = p_task_id
-       and (l.lease_id = p_lease_id
-            or p_lease_id is null and lease_expiry(l) > clock_timestamp())
-       and (v_given.worker_id is null or l.worker_id = v_given.worker_id)
-    returning * into v_lease;
-    if not found then
+    v_end := completions_end(array[p_task_id], array[v_lease_id], array[v_given],
+        array[p_output]);
+    if v_end.places is null then
         return query select * from completion_replay(p_task_id, p_lease_id, v_given.digest);
-        return;
+    else
+        return query select p_task_id, v_end.statuses[1], v_lease_id, v_end.workers[1],
+            v_given.artifact_id, v_end.ends[1], false;
     end if;
-    -- The report may have waited for the lease's row, and clocks may step back: an end comes last.
-    v_given.at := greatest(v_given.at, v_lease.cancel_requested_at, v_lease.cancel_delivered_at);
-    return query
-        select v_lease.task_id,
-               (completions_store(array[v_lease], array[v_given], array[p_output]))[1],
-               v_lease.lease_id, v_lease.worker_id, v_given.artifact_id, v_given.at, false;
 end
 $$;
 comment on function bloom.lease_complete(uuid, uuid, text, text, jsonb) is

@@ -15,59 +15,46 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Lock order: as lease_complete, each kind of row in one order. Writes: as lease_complete. Raises
 -- RT400 for arrays that do not fit together.
 declare
+    v_count integer := coalesce(cardinality(p_tasks), 0);
     v_given completion[];
-    v_found integer[];
-    v_leases lease[];
-    v_states text[];
+    v_end record;
 begin
-    perform check_range('tasks', coalesce(cardinality(p_tasks), 0), 1, 1000);
+    perform check_range('tasks', v_count, 1, 1000);
     if p_options is null or jsonb_typeof(p_options) <> 'array'
-        or cardinality(p_leases) is distinct from cardinality(p_tasks)
-        or cardinality(p_statuses) is distinct from cardinality(p_tasks)
-        or cardinality(p_outputs) is distinct from cardinality(p_tasks)
-        or jsonb_array_length(p_options) <> cardinality(p_tasks)
+        or cardinality(p_leases) is distinct from v_count
+        or cardinality(p_statuses) is distinct from v_count
+        or cardinality(p_outputs) is distinct from v_count
+        or jsonb_array_length(p_options) <> v_count
     then
         perform refuse_field('tasks', 'Expected arrays of the same length');
     end if;
     v_given := completions_read(p_statuses, p_outputs, p_options);
-
-    with gone as (
-        delete from lease l
-         using (select i.task_id, i.lease_id, (v_given[i.n]).worker_id, i.n
-                  from unnest(p_tasks, p_leases) with ordinality i(task_id, lease_id, n)
-                 where (v_given[i.n]).error is null order by i.task_id) i
-         where l.task_id = i.task_id and l.lease_id = i.lease_id
-           and (i.worker_id is null or l.worker_id = i.worker_id)
-        returning i.n, l
-    )
-    select array_agg(n), array_agg(l) into v_found, v_leases from gone;
-    if v_found is not null then
-        for v_i in 1 .. cardinality(v_found) loop
-            -- See lease_complete.
-            v_given[v_found[v_i]].at := greatest(v_given[v_found[v_i]].at,
-                v_leases[v_i].cancel_requested_at, v_leases[v_i].cancel_delivered_at);
-        end loop;
-        v_states := completions_store(v_leases,
-            array(select v_given[n] from unnest(v_found) with ordinality f(n, i) order by i),
-            array(select p_outputs[n] from unnest(v_found) with ordinality f(n, i) order by i));
+    v_end := completions_end(p_tasks, p_leases, v_given, p_outputs);
+    if cardinality(v_end.places) = v_count then
+        return query
+            select n, p_tasks[n], e.status, p_leases[n], e.worker, v_given[n].artifact_id,
+                   e.ended_at, false, null::jsonb
+              from unnest(v_end.places, v_end.statuses, v_end.workers, v_end.ends)
+                   e(n, status, worker, ended_at)
+             order by n;
+        return;
     end if;
     return query
-        select x.n::integer, x.task_id, v_states[f.i], x.lease_id, (v_leases[f.i]).worker_id,
-               (v_given[x.n]).artifact_id, (v_given[x.n]).at, false, null::jsonb
-          from unnest(p_tasks, p_leases) with ordinality x(task_id, lease_id, n)
-         cross join lateral (select array_position(v_found, x.n::integer) as i offset 0) f
-         where f.i is not null
+        select n, p_tasks[n], v_end.statuses[i], p_leases[n], v_end.workers[i],
+               v_given[n].artifact_id, v_end.ends[i], false, null::jsonb
+          from unnest(v_end.places) with ordinality e(n, i)
         union all
-        select x.n::integer, x.task_id, r.task_status, x.lease_id, r.worker_id, r.artifact_id,
+        select x.n, x.task_id, r.task_status, x.lease_id, r.worker_id, r.artifact_id,
                r.completed_at, r.error is null, r.error
-          from unnest(p_tasks, p_leases) with ordinality x(task_id, lease_id, n)
+          from (select n, p_tasks[n] as task_id, p_leases[n] as lease_id
+                  from generate_series(1, v_count) n
+                 where n <> all (coalesce(v_end.places, '{}')) offset 0) x
          cross join lateral (
-               select t.* from replay_try(x.task_id, x.lease_id, (v_given[x.n]).digest) t
-                where (v_given[x.n]).error is null
+               select t.* from replay_try(x.task_id, x.lease_id, v_given[x.n].digest) t
+                where v_given[x.n].error is null
                union all
-               select null, null, null, null, (v_given[x.n]).error
-                where (v_given[x.n]).error is not null) r
-         where array_position(v_found, x.n::integer) is null
+               select null, null, null, null, v_given[x.n].error
+                where v_given[x.n].error is not null) r
          order by 1;
 end
 $$;

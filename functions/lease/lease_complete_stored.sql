@@ -16,33 +16,29 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- already_completed.
 declare
     v_given completion;
-    v_lease lease;
-    v_status text;
+    v_lease_id uuid := p_lease_id;
+    v_end record;
 begin
     perform stored_read(p_stored);
     v_given := completion_read(p_status, null, p_options);
     v_given.digest := stored_digest(v_given, decode(p_stored ->> 'sha256', 'hex'));
-    delete from lease l
-     where l.task_id = p_task_id
-       and (l.lease_id = p_lease_id
-            or p_lease_id is null and lease_expiry(l) > clock_timestamp())
-       and strpos(p_stored ->> 'url', '/' || l.task_id || '/' || l.lease_id || '/') > 0
-       and (v_given.worker_id is null or l.worker_id = v_given.worker_id)
-    returning * into v_lease;
-    if not found then
+    if p_lease_id is null then
+        v_lease_id := lease_current(p_task_id);
+    end if;
+    if strpos(p_stored ->> 'url', format('/%s/%s/', p_task_id, v_lease_id)) > 0 then
+        v_end := completions_end(array[p_task_id], array[v_lease_id], array[v_given],
+            array[null::text]);
+    end if;
+    if v_end is null or v_end.places is null then
         return query select * from completion_replay(p_task_id, p_lease_id, v_given.digest);
         return;
     end if;
-    -- See lease_complete.
-    v_given.at := greatest(v_given.at, v_lease.cancel_requested_at, v_lease.cancel_delivered_at);
-    v_status := (completions_store(array[v_lease], array[v_given], array[null::text]))[1];
     update artifact a
        set url = p_stored ->> 'url', sha256 = decode(p_stored ->> 'sha256', 'hex'),
            size_bytes = (p_stored ->> 'size_bytes')::bigint
      where a.artifact_id = v_given.artifact_id;
-    return query
-        select v_lease.task_id, v_status, v_lease.lease_id, v_lease.worker_id,
-               v_given.artifact_id, v_given.at, false;
+    return query select p_task_id, v_end.statuses[1], v_lease_id, v_end.workers[1],
+        v_given.artifact_id, v_end.ends[1], false;
 end
 $$;
 comment on function bloom.lease_complete_stored(uuid, uuid, text, jsonb, jsonb) is

@@ -45,7 +45,7 @@ begin
     perform session_touch(v_asked.session_id, v_asked.worker_id);
     v_tasks := lease_take(array[v_row.tid], array[v_asked], array[1],
         v_row.max_running is not null);
-    return query select * from lease_grants(v_tasks, false);
+    return query select * from lease_grants(v_tasks, false, p_task_id, p_task_id);
 end
 $$;
 comment on function bloom.lease_task(uuid, text[], integer, jsonb) is

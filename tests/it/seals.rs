@@ -416,6 +416,7 @@ async fn an_older_database_gets_what_it_lacks() {
         &client,
         "drop table bloom_private.seal;
         alter table bloom_private.api_key drop column last_used_at;
+        alter type bloom_private.claim drop attribute again;
         create index lease_expiry on bloom_private.lease (expires_at) where session_id is null;
         update bloom_private.schema_version set version = 1, bundle_hash = 'older'",
     )
@@ -430,7 +431,8 @@ async fn an_older_database_gets_what_it_lacks() {
         [
             "migrations/0002_seals.sql",
             "migrations/0003_key_last_used.sql",
-            "migrations/0004_lease_expiry.sql"
+            "migrations/0004_lease_expiry.sql",
+            "migrations/0005_completions.sql"
         ]
     );
     let shape = "select string_agg(x, ' ' order by x) from (

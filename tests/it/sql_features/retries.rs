@@ -215,3 +215,31 @@ async fn events_carry_the_facts_of_their_own_transition_only() {
     assert_eq!(details["cancel_requested"]["reason"], "too slow");
     assert!(details["running"].is_null(), "{details}");
 }
+
+#[tokio::test]
+async fn many_reports_in_one_call_are_each_taken_or_refused_by_themselves() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    register(&client, "w", "{\"max_concurrency\": 9}").await;
+    for context in ["a", "b", "c"] {
+        submit(&client, context, "{}").await;
+    }
+    run(&client, "select bloom.lease_next('w', null, 3)").await;
+    // Missing ids, an unknown lease, a wrong status: before, between and after what is right.
+    let sql = "with l as (select array_agg(task_id order by lease_id) as t,
+                   array_agg(lease_id order by lease_id) as l from bloom_private.lease)
+        select string_agg(coalesce(c.error ->> 'code', c.task_status), ' ' order by c.ordinal)
+          from l, bloom.lease_complete_many(
+            array[null, l.t[3], null, l.t[1], l.t[2], gen_random_uuid()],
+            array[l.l[1], l.l[3], null, l.l[1], l.l[2], gen_random_uuid()],
+            array['success', 'success', 'success', 'error', 'well', 'success'],
+            array['x', 'x', 'x', 'x', 'x', 'x'],
+            '[{}, {}, {}, {\"retryable\": false}, {}, {\"metrics\": {\"tokens_used\": 1}}]') c";
+    assert_eq!(
+        one(&client, sql).await,
+        "task_not_found completed task_not_found dead invalid_argument task_not_found"
+    );
+    let left = "select count(*) || ' ' || (select active from bloom_private.worker_slot)
+        from bloom_private.lease";
+    assert_eq!(one(&client, left).await, "1 1");
+}
