@@ -19,7 +19,7 @@ use crate::server::Server;
 pub use scale::history;
 
 /// Scenarios by name.
-pub const ALL: [(&str, &str); 27] = [
+pub const ALL: [(&str, &str); 28] = [
     (
         "floor",
         "one-row durable inserts and round trips, 8 connections",
@@ -70,6 +70,10 @@ pub const ALL: [(&str, &str); 27] = [
     ),
     ("wake-100", "the same, 100 waiters"),
     ("wake-1000", "the same, 1,000 waiters"),
+    (
+        "wake-calm",
+        "the same, 1,000 waiters, 10 submissions a second",
+    ),
     ("idle", "what 1,000 idle waiters cost"),
     ("beats", "what 10,000 leases on 500 beating workers cost"),
     ("heartbeats", "HTTP: one lease a heartbeat, 64 clients"),
@@ -131,9 +135,10 @@ pub async fn run(bench: &Bench, name: &str) -> anyhow::Result<()> {
         "sql-one" => sql::one(bench, "sql-one/8").await,
         "sql-batch" => sql::batch(bench, "sql-batch/2x100").await,
         "verbs" => sql::verbs(bench).await,
-        "wake-1" => wake::wake(bench, 1).await,
-        "wake-100" => wake::wake(bench, 100).await,
-        "wake-1000" => wake::wake(bench, 1000).await,
+        "wake-1" => wake::wake(bench, "wake/1", 1, 50.0).await,
+        "wake-100" => wake::wake(bench, "wake/100", 100, 100.0).await,
+        "wake-1000" => wake::wake(bench, "wake/1000", 1000, 100.0).await,
+        "wake-calm" => wake::wake(bench, "wake/calm", 1000, 10.0).await,
         "idle" => wake::idle(bench).await,
         "beats" => beats::beats(bench).await,
         "heartbeats" => beats::heartbeats(bench).await,

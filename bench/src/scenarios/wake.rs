@@ -14,8 +14,6 @@ use super::Bench;
 use crate::http::Client;
 use crate::measure::{Figures, count, open, record};
 
-/// Submissions a second.
-const RATE: f64 = 100.0;
 /// How long they go on.
 const TIME: Duration = Duration::from_secs(10);
 /// How long a worker waits in one request, in seconds.
@@ -97,12 +95,12 @@ fn nothing_yet() -> anyhow::Result<Arc<Got>> {
     }))
 }
 
-/// From the moment at which a submission was due until a waiting worker has read its lease.
-pub async fn wake(bench: &Bench, many: usize) -> anyhow::Result<()> {
+/// From the moment at which a submission was due until a waiting worker has read its lease. `rate`:
+/// submissions a second.
+pub async fn wake(bench: &Bench, name: &str, many: usize, rate: f64) -> anyhow::Result<()> {
     bench.clear().await?;
     let got = nothing_yet()?;
     let mut waiters = waiters(bench, many, &got).await?;
-    let rate = if many == 1 { RATE / 2.0 } else { RATE };
     let planned = (rate * TIME.as_secs_f64()).ceil();
     let begun = Instant::now();
     {
@@ -117,7 +115,6 @@ pub async fn wake(bench: &Bench, many: usize) -> anyhow::Result<()> {
     for _ in 0..32 {
         clients.push(Client::connect(&bench.server.base).await?);
     }
-    let name = format!("wake/{many}");
     let dues = Arc::clone(&got);
     let operation = move |mut client: Client, due: Instant, number: u64| {
         let got = Arc::clone(&dues);
@@ -131,7 +128,7 @@ pub async fn wake(bench: &Bench, many: usize) -> anyhow::Result<()> {
             Ok(client)
         }
     };
-    let submitted = open(&name, clients, rate, TIME, operation).await?;
+    let submitted = open(name, clients, rate, TIME, operation).await?;
     let all = u32::try_from(submitted.done)?;
     let arrived = got.arrived.acquire_many(all);
     let in_time = tokio::time::timeout(Duration::from_secs(10), arrived).await;
@@ -147,8 +144,8 @@ pub async fn wake(bench: &Bench, many: usize) -> anyhow::Result<()> {
         latency,
         ..submitted
     };
-    bench.report.curve(&name, &figures)?;
-    bench.report.figures(&name, "wake-ups/s", &figures)
+    bench.report.curve(name, &figures)?;
+    bench.report.figures(name, "wake-ups/s", &figures)
 }
 
 /// Calls of the database and CPU time of the service and its Postgres, a second.
