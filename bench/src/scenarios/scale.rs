@@ -1,5 +1,7 @@
 //! With much in the tables, with much in the way.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio_postgres::Client as Session;
@@ -140,6 +142,9 @@ pub async fn with_history(bench: &Bench) -> anyhow::Result<()> {
         }
         bench.fill(SUPPLY * 2).await?;
         bench.register(64, 1).await?;
+        let waited = settle(bench).await?;
+        let report = &bench.report;
+        report.line(&format!("{name}/settled"), waited, "seconds", None)?;
         let one = cycle_on(bench, &format!("{name}/64"), 64).await?;
         let until = bench.time.into();
         let many = sql::cycles(bench, &format!("{name}/2x100"), 2, 100, until).await?;
@@ -169,6 +174,22 @@ pub async fn with_history(bench: &Bench) -> anyhow::Result<()> {
     bench
         .report
         .line("history/tasks", count(u64::from(FINISHED)), "tasks", None)
+}
+
+/// Waits until the service and its Postgres have done what a filled table gives them to do: seals,
+/// counts, vacuums. Returns how long that took, in seconds.
+async fn settle(bench: &Bench) -> anyhow::Result<f64> {
+    const LOOK: Duration = Duration::from_secs(5);
+    /// CPU time of a service that has nothing to catch up with, as a part of a core.
+    const CALM: f64 = 0.1;
+    for looks in 0..120 {
+        let cpu = bench.server.cpu_seconds();
+        tokio::time::sleep(LOOK).await;
+        if (bench.server.cpu_seconds() - cpu) < CALM * LOOK.as_secs_f64() {
+            return Ok(count(looks) * LOOK.as_secs_f64());
+        }
+    }
+    anyhow::bail!("it did not come to rest within ten minutes")
 }
 
 /// Finished tasks with all that they leave behind, written straight into the tables.
