@@ -25,11 +25,12 @@ begin
     if p_lease_id is null then
         v_lease_id := lease_current(p_task_id);
     end if;
-    if strpos(p_stored ->> 'url', format('/%s/%s/', p_task_id, v_lease_id)) > 0 then
-        v_end := completions_end(array[p_task_id], array[v_lease_id], array[v_given],
-            array[null::text]);
+    if strpos(p_stored ->> 'url', format('/%s/%s/', p_task_id, v_lease_id)) = 0 then
+        v_lease_id := null;
     end if;
-    if v_end is null or v_end.places is null then
+    v_end := completions_end(array[p_task_id], array[v_lease_id], array[v_given],
+        array[null::text]);
+    if v_end.places is null then
         return query select * from completion_replay(p_task_id, p_lease_id, v_given.digest);
         return;
     end if;
