@@ -1,12 +1,6 @@
--- How requests for work are served and how completions are written was put together anew. These are
--- internal functions that nobody calls any more; programs of version 4 call the verbs, whose signatures
--- are what they were.
-
-drop function if exists bloom_private.completions_store(
-    bloom_private.lease[], bloom_private.completion[], text[]);
-drop function if exists bloom_private.completions_put_off(
-    bloom_private.lease[], bloom_private.completion[], text[]);
-drop function if exists bloom_private.completion_digest(bloom_private.completion, text);
-drop function if exists bloom_private.lease_grants(uuid[], boolean);
+-- How requests for work are served and how completions are written was put together anew. Programs of
+-- version 4 call the verbs, whose signatures are what they were. A call that is under way meanwhile still
+-- runs the old text: completions_store, completions_put_off and completion_digest with their old
+-- arguments, and lease_grants with two, stay until version 6.
 
 alter type bloom_private.claim add attribute again integer;

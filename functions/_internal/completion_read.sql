@@ -6,6 +6,10 @@ language plpgsql volatile as $$
 declare
     v completion;
 begin
+    if p_options <> '{}' is not false then
+        perform check_options(p_options, array['error_message', 'metrics', 'artifact_type',
+            'artifact_tags', 'retryable', 'conversation', 'stopped', 'worker_id', 'actor']);
+    end if;
     if p_status is null then
         perform refuse_field('status', 'Required');
     elsif p_status not in ('success', 'error') then
@@ -23,8 +27,6 @@ begin
         v.artifact_tags := '{}';
         v.retryable := true;
     else
-        perform check_options(p_options, array['error_message', 'metrics', 'artifact_type',
-            'artifact_tags', 'retryable', 'conversation', 'stopped', 'worker_id', 'actor']);
         v.error_message := option_text(p_options, 'error_message', null, 1048576);
         v.metrics := metrics_read(p_options -> 'metrics');
         v.artifact_type := option_text(p_options, 'artifact_type', 'LLM_RESULT', 128);

@@ -22,20 +22,22 @@ declare
 begin
     with item as (
         delete from lease l
-         using (select * from rows from (unnest(p_tasks), unnest(p_leases), unnest(p_outputs),
-                       unnest(p_given)) with ordinality
-                    as r(task, named, output, result, message, metrics, type, tags, retryable,
+         using (select * from rows from (unnest(p_tasks), unnest(p_leases), unnest(p_given))
+                       with ordinality
+                    as r(task, named, result, message, metrics, type, tags, retryable,
                         conversation, stopped, said_worker, said_actor, digest, artifact_id, at,
                         error, n)
                  where r.error is null order by r.task offset 0) r,
-               task t
-         where l.task_id = r.task and l.lease_id = r.named
+               -- A fence: else the span alone might be looked up, and be walked for every row.
+               lateral (select k.serial, k.max_attempts from task k
+                 where k.task_id = r.task and k.task_id between v_span[1] and v_span[2]
+                offset 0) t
+         where l.task_id = r.task and l.task_id = any (p_tasks) and l.lease_id = r.named
            and (r.said_worker is null or l.worker_id = r.said_worker)
-           and t.task_id = r.task and t.task_id between v_span[1] and v_span[2]
         returning l as whole, l.task_id, l.queue, l.status, l.ver, l.epoch, l.fence, l.attempts,
             l.crashes, l.lease_id, l.worker_id, l.session_id, l.started_at, l.running_at,
             l.expires_at, l.last_heartbeat, l.ttl_seconds, l.cancel_requested_at,
-            l.cancel_delivered_at, r.n, r.output, r.result, r.message, r.metrics, r.type, r.tags,
+            l.cancel_delivered_at, r.n, r.result, r.message, r.metrics, r.type, r.tags,
             r.retryable, r.conversation, r.stopped, r.digest, r.artifact_id, t.serial,
             coalesce(r.said_actor, v_actor, l.worker_id) as who,
             -- The report may have waited for the lease's row, and clocks may step back: an end
@@ -51,8 +53,9 @@ begin
     ), stored as (
         insert into artifact (artifact_id, task_id, lease_id, type, tags, content, size_bytes,
             created_at)
-        select artifact_id, task_id, lease_id, type, tags, output,
-            coalesce(octet_length(output), 0), ended_at
+        -- Not carried along: outputs are large.
+        select artifact_id, task_id, lease_id, type, tags, p_outputs[n],
+            coalesce(octet_length(p_outputs[n]), 0), ended_at
           from item
     ), recorded as (
         insert into attempt (task_id, fence, lease_id, worker_id, session_id, epoch, attempt,

@@ -4,7 +4,7 @@ create or replace function bloom_private.lease_grants(
 language sql stable as $$
 -- What a worker is handed for each of these leased tasks, oldest lease first. p_replayed: it had
 -- them before, so that its beats count; a new lease runs out when it says.
--- p_first, p_last: see uuid_span.
+-- p_first, p_last: see uuid_span; behind a fence, else the span alone might be looked up.
 select l.lease_id, l.task_id, l.worker_id, l.session_id, l.started_at,
     case when p_replayed then lease_expiry(l) else l.expires_at end,
     l.ttl_seconds, l.last_heartbeat, l.fence, l.attempts, l.status, t.context_id, t.agent_slug,
@@ -13,7 +13,8 @@ select l.lease_id, l.task_id, l.worker_id, l.session_id, l.started_at,
     (select conversation_shown(s) from context_session s where s.context_id = t.context_id),
     p_replayed
   from lease l
-  join task t on t.task_id = l.task_id and t.task_id between p_first and p_last
+ cross join lateral (select k.* from task k
+        where k.task_id = l.task_id and k.task_id between p_first and p_last offset 0) t
  where l.task_id = any (p_tasks)
  order by l.lease_id
 $$;

@@ -22,12 +22,15 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- artifact, attempt, finished | deferred, context_session, event. Raises RT400, RT404, RT409
 -- lease_lost | wrong_status | already_completed.
 declare
-    v_given completion := completion_read(p_status, p_output, p_options);
+    v_given completion;
     v_lease_id uuid := p_lease_id;
     v_end record;
 begin
     if p_lease_id is null then
         perform lease_named(p_lease_id);
+    end if;
+    v_given := completion_read(p_status, p_output, p_options);
+    if p_lease_id is null then
         v_lease_id := lease_current(p_task_id);
     end if;
     v_end := completions_end(array[p_task_id], array[v_lease_id], array[v_given],
