@@ -10,23 +10,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-health} count=${2:-500}
-bloom=$(realpath "${CARGO_TARGET_DIR:-target}/release/bloom")
-bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
-dir=$(mktemp -d) && chmod 755 "$dir" && mkdir "$dir/run"
-[ "$(id -u)" = 0 ] && chown -R postgres "$dir"
-as() { if [ "$(id -u)" = 0 ]; then su postgres -s /bin/sh -c "$1"; else sh -c "$1"; fi; }
-service=
-end() {
-    [ -z "$service" ] || kill "$service" 2>/dev/null || true
-    as "$bin/pg_ctl -D $dir/data -m immediate stop" >/dev/null 2>&1 || true
-    [ -n "${KEEP:-}" ] && echo "callgrind's files are in $dir" || rm -rf "$dir"
-}
-trap end EXIT
+. bench/scratch.sh
 
-as "$bin/initdb -D $dir/data -A trust --locale=C -E UTF8" >/dev/null
-as "$bin/pg_ctl -D $dir/data -o \"-k $dir/run -c listen_addresses= -c fsync=off\" -l $dir/log -w start" >/dev/null
-database="postgres://postgres@/postgres?host=$dir/run"
-"$bloom" migrate --database-url "$database" >/dev/null
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 api="http://127.0.0.1:$port/api/runtime"
 task='{"context_id": "c", "agent_slug": "a", "prompt": "'$(printf 'x%.0s' $(seq 150))'"}'

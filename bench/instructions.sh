@@ -10,21 +10,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-one} count=${2:-10}
-bloom=$(realpath "${CARGO_TARGET_DIR:-target}/release/bloom")
-bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
-dir=$(mktemp -d) && chmod 755 "$dir" && mkdir "$dir/run"
-[ "$(id -u)" = 0 ] && chown -R postgres "$dir"
-as() { if [ "$(id -u)" = 0 ]; then su postgres -s /bin/sh -c "$1"; else sh -c "$1"; fi; }
-end() {
-    as "$bin/pg_ctl -D $dir/data -m immediate stop" >/dev/null 2>&1 || true
-    [ -n "${KEEP:-}" ] && echo "callgrind's files are in $dir" || rm -rf "$dir"
-}
-trap end EXIT
+. bench/scratch.sh
 
-as "$bin/initdb -D $dir/data -A trust --locale=C -E UTF8" >/dev/null
-as "$bin/pg_ctl -D $dir/data -o \"-k $dir/run -c listen_addresses= -c fsync=off\" -l $dir/log -w start" >/dev/null
 psql() { command psql -X -q -v ON_ERROR_STOP=1 -h "$dir/run" -U postgres "$@" postgres; }
-"$bloom" migrate --database-url "postgres://postgres@/postgres?host=$dir/run" >/dev/null
 for file in ${FUNCTIONS:-}; do
     (echo 'set role bloom_owner; set search_path = pg_catalog, bloom_private, pg_temp;' && cat "$file") | psql
 done

@@ -48,6 +48,7 @@
 
 -- Group: Moving tasks
 \ir _internal/lane_of.sql
+\ir _internal/task_of.sql
 \ir _internal/task_place.sql
 \ir _internal/task_missing.sql
 \ir _internal/trace_check.sql

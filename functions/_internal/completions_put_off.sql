@@ -16,7 +16,7 @@ begin
         i.ended_at + backoff(t.policy, (i.l).attempts)
       from (select n, p_leases[n] as l, p_given[p_places[n]] as g, p_ends[n] as ended_at
               from generate_subscripts(p_leases, 1) n where p_statuses[n] = 'failed' offset 0) i
-      join task t on t.task_id = (i.l).task_id
+     cross join lateral task_of((i.l).task_id) t
      order by p_places[i.n];
 end
 $$;

@@ -21,7 +21,7 @@ begin
             coalesce(p_detail, '{}') || jsonb_build_object('after', p_cause, 'reason', s.reason),
             e.at, l.cancel_requested_at, l.cancel_delivered_at,
             case when cancel_is_proven(l, p_detail) then e.at end
-          from unnest(p_leases) l join task t using (task_id),
+          from unnest(p_leases) l, lateral task_of(l.task_id) t,
                lateral lease_fate(l, t, p_burned, p_detail) s, lateral lease_end(l) e(at)
          where s.status <> 'queued'
         returning task_id
@@ -33,7 +33,7 @@ begin
         l.attempts - (not p_burned)::integer, l.crashes + p_burned::integer, p_cause, l.status,
         p_actor, l.lease_id, l.worker_id, p_detail,
         lane_of(t.queue, t.requires, t.priority, true), l.context_id
-      from unnest(p_leases) l join task t using (task_id)
+      from unnest(p_leases) l cross join lateral task_of(l.task_id) t
      where l.task_id <> all (v_over);
     perform context_pass_on(v_over);
     perform slots_free(p_leases);

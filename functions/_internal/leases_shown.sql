@@ -30,7 +30,7 @@ begin
               cross join lateral (select * from attempt x
                      where x.outcome = o.outcome and x.lease_id < p_before
                      order by x.lease_id desc limit p_limit) a
-               join task t on t.task_id = a.task_id)) s
+              cross join lateral task_of(a.task_id) t)) s
          order by s.lease_id desc limit p_limit;
 end
 $$;

@@ -1,6 +1,6 @@
 create or replace function bloom_private.task_rows(p_ids uuid[]) returns setof bloom.task_row
 language sql stable as $$
--- Tasks as clients see them, newest first. Each state table is asked by its key.
+-- Tasks as clients see them, newest first. Each table is asked by its key.
 select t.task_id, t.context_id, t.agent_slug, t.prompt, t.context_hints, t.policy,
     t.desired_format, s.status, t.created_at, s.updated_at, s.lease_id, s.worker_id, s.attempts,
     t.max_attempts, t.queue, t.priority, t.requires, s.crashes, t.max_crashes, s.fence, s.ver,
@@ -9,7 +9,7 @@ select t.task_id, t.context_id, t.agent_slug, t.prompt, t.context_hints, t.polic
     p.usage,
     (select c.worker_id from context_session c where c.context_id = t.context_id)
   from unnest(p_ids) i(id)
-  join task t on t.task_id = i.id
+ cross join lateral task_of(i.id) t
  cross join lateral (
        select r.status, r.ready_at as updated_at, null::uuid as lease_id, null::text as worker_id,
               r.attempts, r.crashes, r.fence, r.ver, r.epoch, null::timestamptz as run_at,

@@ -24,7 +24,7 @@ begin
         return 0;
     end if;
     for v_item in
-        select d.task_id, t.context_id from unnest(v_due) d join task t using (task_id)
+        select d.task_id, t.context_id from unnest(v_due) d cross join lateral task_of(d.task_id) t
          where t.serial order by t.context_id, d.run_at, d.task_id
     loop
         if not context_acquire(v_item.context_id, v_item.task_id) then
@@ -35,13 +35,13 @@ begin
         context_id)
     select d.task_id, d.queue, d.ver + 1, d.epoch, d.fence, d.attempts, d.crashes, 'due', d.status,
         'system', t.context_id
-      from unnest(v_due) d join task t using (task_id)
+      from unnest(v_due) d cross join lateral task_of(d.task_id) t
      where d.task_id = any (v_parked) order by d.run_at, d.task_id;
     insert into ready (task_id, queue, ver, epoch, fence, attempts, crashes, cause, prior, actor,
         lane_id, context_id)
     select d.task_id, d.queue, d.ver + 1, d.epoch, d.fence, d.attempts, d.crashes, 'due', d.status,
         'system', lane_of(t.queue, t.requires, t.priority, false), t.context_id
-      from unnest(v_due) d join task t using (task_id)
+      from unnest(v_due) d cross join lateral task_of(d.task_id) t
      where d.task_id <> all (v_parked) order by d.run_at, d.task_id;
     return cardinality(v_due);
 end

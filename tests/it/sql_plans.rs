@@ -85,6 +85,9 @@ const CALLS: &[&str] = &[
 /// joins the sessions in one pass, too.
 const ONE_PASS_OVER_LEASES: &str = "select o.task_id from (";
 
+/// The statement that looks for a context, a text or a worker among the newest tasks.
+const A_SEARCH: &str = "select r.* from task_page(array(";
+
 /// Looks like a partition of `ready`, and has one row for ever.
 const A_SEQUENCE: &str = "ready_seq";
 
@@ -156,8 +159,8 @@ impl Observer {
     }
 }
 
-/// Lines of a plan that walk a growing table, join through a hash, or say that it is compiled: that
-/// takes longer than any of these, and plans that must walk a small table look dear enough for it.
+/// Lines of a plan that walk a growing table or its tasks' index, join through a hash, or say that it is compiled: that takes longer than any of these, and plans
+/// that must walk a small table look dear enough for it.
 fn offences(plan: &str) -> Vec<String> {
     let lines = plan.lines().map(str::trim);
     let one_pass = plan.contains(ONE_PASS_OVER_LEASES);
@@ -183,7 +186,20 @@ fn offences(plan: &str) -> Vec<String> {
         });
         grows && !by_design
     });
-    bad.map(str::to_owned).collect()
+    bad.chain(walks(plan)).map(str::to_owned).collect()
+}
+
+/// Scans in a join of an index of tasks that no task's id leads. Who searches has to.
+fn walks(plan: &str) -> Vec<&str> {
+    if plan.contains(A_SEARCH) || !plan.contains("Nested Loop") {
+        return Vec::new();
+    }
+    let lines: Vec<_> = plan.lines().map(str::trim).chain([""]).collect();
+    let is_walk = |scan: &str, condition: &str| {
+        scan.contains("Index") && scan.contains(" on task_") && !condition.contains("task_id = ")
+    };
+    let walks = lines.windows(2).filter(|pair| is_walk(pair[0], pair[1]));
+    walks.map(|pair| pair[0]).collect()
 }
 
 /// Adds `rows` ready tasks of many contexts, and a tenth as many finished and deferred ones each.
@@ -223,12 +239,19 @@ async fn what_is_called_often_finds_its_rows_through_an_index() {
     register(&client, "w", r#"{"max_concurrency": 32}"#).await;
     register(&client, "busy", r#"{"max_concurrency": 32}"#).await;
     let mut wrong = old.offences("empty").await;
-    for n in 0..20 {
+    for n in 0..100 {
         submit(&client, &format!("c{n}"), "{}").await;
     }
+    let idle = "analyze bloom_private.task, bloom_private.ready, bloom_private.lease";
+    run(&client, idle).await;
     let session = "01900000-0000-7000-8000-000000000001";
     let lease = format!("select bloom.lease_next('busy', '{session}', 5)");
     run(&client, &lease).await;
+    let idle = Observer::new(&db).await;
+    wrong.extend(
+        idle.offences("small, analysed while nothing was leased")
+            .await,
+    );
     for (stage, rows) in [("small", 0), ("skewed", 2_000), ("large", LARGE)] {
         if rows > 0 {
             grow(&client, rows).await;
