@@ -1,7 +1,8 @@
 create or replace function bloom_private.context_pass_on(p_task_ids uuid[]) returns void
 language plpgsql volatile as $$
 -- After the end of serial tasks: gives each one's turn to the next parked task of its context, in
--- the order of submission. Tasks that hold no turn are passed over.
+-- the order of submission. Tasks that hold no turn are passed over, and those that were queued anew
+-- between the caller's look and this one: their turn is theirs.
 -- Lock order: context_slot rows by context, then parked rows.
 declare
     v_context text;
@@ -11,8 +12,9 @@ begin
         select t.context_id from task t
          where t.task_id = any (p_task_ids) and t.serial order by t.context_id
     loop
-        perform from context_slot
-          where context_id = v_context and task_id = any (p_task_ids) for update;
+        perform from context_slot s
+          where s.context_id = v_context and s.task_id = any (p_task_ids)
+            and exists (select from finished f where f.task_id = s.task_id) for update;
         continue when not found;
         -- Locked as it is found: of a task that is being cancelled it would be too late to know.
         delete from parked where task_id = (select p.task_id from parked p
