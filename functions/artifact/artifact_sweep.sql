@@ -10,15 +10,19 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- the caller may delete it. Changes nothing. Raises RT400.
 --   p_tasks, p_leases, p_urls  arrays of the same length: for each object its task, its lease and
 --                              its address
+declare
+    v_dims text := '[1:' || cardinality(p_tasks) || ']';
 begin
     perform check_range('tasks', coalesce(cardinality(p_tasks), 0), 1, 1000);
-    if cardinality(p_leases) is distinct from cardinality(p_tasks)
-        or cardinality(p_urls) is distinct from cardinality(p_tasks)
+    if array_dims(p_tasks) <> v_dims
+        or array_dims(p_leases) is distinct from v_dims
+        or array_dims(p_urls) is distinct from v_dims
         or array_position(p_tasks, null) is not null
         or array_position(p_leases, null) is not null
         or array_position(p_urls, null) is not null
     then
-        perform refuse_field('tasks', 'Expected arrays of the same length without null');
+        perform refuse_field('tasks',
+            'Expected arrays of the same length, counted from 1, without null');
     end if;
     return query
         select o.n::integer

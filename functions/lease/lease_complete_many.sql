@@ -16,17 +16,19 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- RT400 for arrays that do not fit together.
 declare
     v_count integer := coalesce(cardinality(p_tasks), 0);
+    v_dims text := '[1:' || v_count || ']';
     v_given completion[];
     v_end record;
 begin
     perform check_range('tasks', v_count, 1, 1000);
-    if p_options is null or jsonb_typeof(p_options) <> 'array'
-        or cardinality(p_leases) is distinct from v_count
-        or cardinality(p_statuses) is distinct from v_count
-        or cardinality(p_outputs) is distinct from v_count
+    if array_dims(p_tasks) <> v_dims
+        or p_options is null or jsonb_typeof(p_options) <> 'array'
+        or array_dims(p_leases) is distinct from v_dims
+        or array_dims(p_statuses) is distinct from v_dims
+        or array_dims(p_outputs) is distinct from v_dims
         or jsonb_array_length(p_options) <> v_count
     then
-        perform refuse_field('tasks', 'Expected arrays of the same length');
+        perform refuse_field('tasks', 'Expected arrays of the same length, counted from 1');
     end if;
     v_given := completions_read(p_statuses, p_outputs, p_options);
     v_end := completions_end(p_tasks, p_leases, v_given, p_outputs);

@@ -16,6 +16,7 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Lock order: as lease_heartbeat, leases by task. Writes: lease, event. Raises RT400 for arrays
 -- that do not fit together.
 declare
+    v_dims text := '[1:' || cardinality(p_tasks) || ']';
     v_now timestamptz := clock_timestamp();
     v_actor text;
     v_actors text[];
@@ -24,11 +25,12 @@ declare
 begin
     perform check_options(p_options, array['actors']);
     perform check_range('tasks', coalesce(cardinality(p_tasks), 0), 1, 1000);
-    if cardinality(p_leases) is distinct from cardinality(p_tasks)
-        or cardinality(p_ttl_seconds) is distinct from cardinality(p_tasks)
-        or cardinality(p_workers) is distinct from cardinality(p_tasks)
+    if array_dims(p_tasks) <> v_dims
+        or array_dims(p_leases) is distinct from v_dims
+        or array_dims(p_ttl_seconds) is distinct from v_dims
+        or array_dims(p_workers) is distinct from v_dims
     then
-        perform refuse_field('tasks', 'Expected arrays of the same length');
+        perform refuse_field('tasks', 'Expected arrays of the same length, counted from 1');
     end if;
     v_actors := option_texts(p_options, 'actors', null, 1000, 200);
     -- For those who may name one actor.

@@ -23,16 +23,18 @@ declare
     v_actor text;
     v_actors text[];
     v_count integer := coalesce(cardinality(p_workers), 0);
+    v_dims text := '[1:' || v_count || ']';
     v_asked lease_request[];
 begin
     perform check_options(p_options, array['queues', 'actor', 'actors']);
     perform check_range('workers', v_count, 1, 1000);
-    if cardinality(p_sessions) is distinct from v_count
-        or cardinality(p_max_tasks) is distinct from v_count
-        or cardinality(p_ttl_seconds) is distinct from v_count
-        or cardinality(p_requests) is distinct from v_count
+    if array_dims(p_workers) <> v_dims
+        or array_dims(p_sessions) is distinct from v_dims
+        or array_dims(p_max_tasks) is distinct from v_dims
+        or array_dims(p_ttl_seconds) is distinct from v_dims
+        or array_dims(p_requests) is distinct from v_dims
     then
-        perform refuse_field('workers', 'Expected arrays of the same length');
+        perform refuse_field('workers', 'Expected arrays of the same length, counted from 1');
     end if;
     v_actor := actor(p_options);
     v_actors := option_texts(p_options, 'actors', null, 1000, 200);

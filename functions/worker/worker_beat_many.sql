@@ -13,14 +13,16 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Lock order: as worker_beat, sessions in order. Writes: as worker_beat. Raises RT400 for arrays
 -- that do not fit together.
 declare
+    v_dims text := '[1:' || cardinality(p_workers) || ']';
     v_beat record;
 begin
     perform check_range('workers', coalesce(cardinality(p_workers), 0), 1, 1000);
-    if p_leases is null or jsonb_typeof(p_leases) <> 'array'
-        or cardinality(p_sessions) is distinct from cardinality(p_workers)
+    if array_dims(p_workers) <> v_dims
+        or p_leases is null or jsonb_typeof(p_leases) <> 'array'
+        or array_dims(p_sessions) is distinct from v_dims
         or jsonb_array_length(p_leases) <> cardinality(p_workers)
     then
-        perform refuse_field('workers', 'Expected arrays of the same length');
+        perform refuse_field('workers', 'Expected arrays of the same length, counted from 1');
     end if;
     for v_beat in
         select n::integer as n, w, s from unnest(p_workers, p_sessions) with ordinality x(w, s, n)

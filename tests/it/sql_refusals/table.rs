@@ -159,15 +159,21 @@ const SCOPES: &[&str] = &[
 const HASH: &[&str] = &["null", "''", "'\\x00'", "sha512('y')"];
 const TTL: Arg = Arg::Int(1, 86400);
 /// Arrays that do not fit to one item.
-const MANY: &[&str] = &["null", "'{}'", "array_fill('%T'::uuid, array[2])"];
+const MANY: &[&str] = &[
+    "null",
+    "'{}'",
+    "array_fill('%T'::uuid, array[2])",
+    "array_fill('%T'::uuid, array[1], array[0])",
+    "array_fill('%T'::uuid, array[1, 1])",
+];
 /// What no bulk call takes.
 const MANY_IDS: &[&str] = &[
     "null",
     "array[null::uuid]",
     "array_fill('%T'::uuid, array[1001])",
 ];
-const MANY_NUMBERS: &[&str] = &["null", "'{}'", "'{1,1}'"];
-const MANY_TEXTS: &[&str] = &["null", "'{}'", "'{a,b}'"];
+const MANY_NUMBERS: &[&str] = &["null", "'{}'", "'{1,1}'", "'[0:0]={1}'", "'{{1}}'"];
+const MANY_TEXTS: &[&str] = &["null", "'{}'", "'{a,b}'", "'[0:0]={a}'", "'{{a}}'"];
 
 fn arg(name: &'static str, good: &'static str, kind: Arg) -> Argument {
     Argument { name, good, kind }
