@@ -7,13 +7,18 @@ language plpgsql volatile as $$
 -- worker is busy with, or, where nobody is, whose conversation another worker has, is left to that
 -- worker for the first p_pin_wait_ms. The subselects under array(…) run once and lock what they
 -- return; a semijoin on the key could run them again for every row. The looks at leases and
--- conversations are scalars: PostgreSQL 18 would hash all of them for a `not exists`.
+-- conversations are scalars: PostgreSQL 18 would hash all of them for a `not exists`. The queue may
+-- have been paused, or limited, since the lanes were looked at: counters were waited for.
 declare
     v_seats integer[];
     v_rows tid[];
     v_n integer;
     v_limit integer;
 begin
+    select max_running into p_max_running from queue where name = p_queue and not paused;
+    if not found then
+        return p_claim;
+    end if;
     if p_max_running is null and cardinality(p_members) > 1 then
         v_seats := array(
             select x.m

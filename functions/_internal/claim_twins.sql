@@ -2,7 +2,7 @@ create or replace function bloom_private.claim_twins(p_claim bloom_private.claim
 returns bloom_private.claim
 language plpgsql volatile as $$
 -- The same request may have come twice at once, and its twin have ended just before the counters
--- were locked here: it gets what the twin got.
+-- were locked here, or before the lanes were looked at: it gets what the twin got.
 declare
     v_twin record;
 begin

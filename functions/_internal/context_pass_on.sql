@@ -6,6 +6,7 @@ language plpgsql volatile as $$
 -- Lock order: context_slot rows by context, then parked rows.
 declare
     v_context text;
+    v_head uuid;
     v_next parked;
 begin
     for v_context in
@@ -16,11 +17,15 @@ begin
           where s.context_id = v_context and s.task_id = any (p_task_ids)
             and exists (select from finished f where f.task_id = s.task_id) for update;
         continue when not found;
-        -- Locked as it is found: of a task that is being cancelled it would be too late to know.
-        delete from parked where task_id = (select p.task_id from parked p
-            where p.context_id = v_context order by p.seq limit 1 for update)
-        returning * into v_next;
-        if v_next.task_id is null then
+        loop
+            select p.task_id into v_head from parked p
+             where p.context_id = v_context order by p.seq limit 1;
+            exit when not found;
+            delete from parked where task_id = v_head returning * into v_next;
+            exit when found;
+            -- Cancelled meanwhile, or written anew for another priority: another look.
+        end loop;
+        if v_head is null then
             delete from context_slot where context_id = v_context;
             continue;
         end if;

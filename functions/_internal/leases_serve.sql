@@ -51,6 +51,10 @@ begin
                 v_named);
         end loop;
     end if;
+    if v_named and v_members <> '{}' and v_claim.wants is null then
+        -- Nothing was left; a twin may have taken it since we asked for twins.
+        v_claim := claim_twins(v_claim);
+    end if;
     if v_failed then
         return query
             select a.ordinality::integer, a.error, null::bloom.lease_grant

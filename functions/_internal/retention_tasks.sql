@@ -13,8 +13,9 @@ begin
         v_to := uuid_floor((v_week + 7)::timestamptz);
         continue when tasks_unfinished(v_from, v_to);
         v_suffix := to_char(v_week, '_YYYYMMDD');
-        -- No requeue may slip in between the second look and the drop.
-        execute format('lock table bloom_private.%I in access exclusive mode',
+        -- No requeue may slip in between the second look and the drop. Readers may, until then:
+        -- who has read the tasks would wait here while the drop waits for it.
+        execute format('lock table bloom_private.%I in exclusive mode',
             'finished' || v_suffix);
         continue when tasks_unfinished(v_from, v_to);
         -- There may be no count yet, where nothing was folded.

@@ -19,7 +19,10 @@ begin
         end if;
         insert into worker_session (session_id, worker_id) values (p_session_id, p_worker_id)
         on conflict (session_id) do nothing;
-    elsif v_owner <> p_worker_id then
+        -- Two may have come with it at once.
+        select worker_id into v_owner from worker_session where session_id = p_session_id;
+    end if;
+    if v_owner <> p_worker_id then
         perform refuse(409, 'session_of_another_worker',
             'The session belongs to another worker');
     end if;

@@ -5,7 +5,6 @@ language plpgsql volatile as $$
 -- Writes the state of a queued task anew (ready, deferred or parked), for another priority; false
 -- where it is in none of these. The caller has locked the task's row, and with that this
 -- transaction has its id: lane_advance counts on it.
--- Lock order: ready, deferred, context_slot, parked.
 declare
     v_detail jsonb := jsonb_build_object('from', p_task.priority, 'to', p_priority);
 begin
@@ -31,8 +30,6 @@ begin
     if found then
         return true;
     end if;
-    -- Who passes the turn on meanwhile would find neither the old row nor the new one.
-    perform from context_slot where context_id = p_task.context_id and p_task.serial for update;
     with w as (
         delete from parked where task_id = p_task.task_id returning *
     )

@@ -1,17 +1,17 @@
 create or replace function bloom.audit_verify(
     p_after uuid default null, p_limit integer default 1000
 ) returns jsonb
-language plpgsql stable security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set timezone = 'UTC'
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 -- Checks the trails of up to p_limit (1–10000) tasks with ids above p_after against the state
 -- machine and against the tasks' state rows: versions without a gap, each from the status that the
--- one before led to, along a transition that there is, the last one as the state row says. All in
--- one snapshot, so also while work goes on. {"tasks", "events": how many were checked, "next": the
--- id to go on from, null at the end, "bad": the first that is wrong, {"task_id", "ver", "code",
--- "text"}, or null}. Of tasks older than the events that are kept, what is left is checked.
--- Raises RT400.
+-- one before led to, along a transition that there is, the last one as the state row says. Looked
+-- at in one snapshot, so also while work goes on. {"tasks", "events": how many were checked,
+-- "next": the id to go on from, null at the end, "bad": the first that is wrong, {"task_id", "ver",
+-- "code", "text"}, or null}. Of tasks older than the events that are kept, what is left is checked.
+-- Writes nothing. Raises RT400.
 declare
     v_ids uuid[];
     v_events bigint;
@@ -19,6 +19,8 @@ declare
     v_horizon timestamptz;
 begin
     perform check_range('limit', p_limit, 1, 10000);
+    -- Retention is waited for now, not between two looks.
+    lock table event in access share mode;
     v_ids := array(select t.task_id from task t
         where t.task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
         order by t.task_id limit p_limit);

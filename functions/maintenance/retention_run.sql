@@ -4,7 +4,7 @@ create or replace function bloom.retention_run(
 language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp
 set timezone = 'UTC'
-set lock_timeout = '2s' as $$
+set lock_timeout = '500ms' as $$
 -- Drops the weekly partitions that lie wholly before the given numbers of days (1–3650), at most
 -- one of each kind per call, and returns their names.
 --   tasks      (task, finished, attempt) by the week of submission, once every task of it is
@@ -16,9 +16,15 @@ set lock_timeout = '2s' as $$
 -- partitions is deleted, and so are conversations that have not gone on for p_finished_days, at
 -- most 10,000 rows of each a call.
 -- Writes: the partitions, status_count, minute_count, webhook_delivery, idempotency,
--- context_session. Raises RT400; 55P03 where a lock is not to be had within two seconds (try again
--- later).
+-- context_session. Raises RT400; 55P03 where a lock is not to be had within half a second (try
+-- again later; sooner than PostgreSQL looks for deadlocks, which might end somebody else's work);
+-- 25001 at another isolation level than read committed, which would not see what was requeued
+-- meanwhile.
 begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using errcode = '25001',
+            message = 'retention_run takes a transaction that is read committed';
+    end if;
     perform check_range('finished_days', p_finished_days, 1, 3650);
     perform check_range('event_days', p_event_days, 1, 3650);
     perform check_range('artifact_days', p_artifact_days, 1, 3650);

@@ -9,9 +9,8 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- which it waits; one that is scheduled or parked keeps its time and its turn. The priority that it
 -- has already changes nothing.
 --   p_options  actor
--- Lock order: task, the state row (of a parked task after its context_slot), lane. Writes:
--- task.priority (the one thing of a submission that may change); ready, deferred or parked anew;
--- event. Raises RT400, RT404, RT409 wrong_status.
+-- Lock order: task, the state row, lane. Writes: task.priority (the one thing of a submission that
+-- may change); ready, deferred or parked anew; event. Raises RT400, RT404, RT409 wrong_status.
 declare
     v_actor text;
     v_task task;

@@ -8,17 +8,25 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- status now, and, where it could not be requeued or there is no such task, error {code, message,
 -- status}. One row per id, in order.
 --   p_options  actor
--- Lock order: as task_requeue, for tasks in descending order of id. Writes: as task_requeue.
--- Raises RT400.
+-- Lock order: the state rows in order of id, context_slot in order of context, lane. Writes: as
+-- task_requeue. Raises RT400.
 declare
     v_actor text;
     v_ids uuid[];
     v_refused text[];
+    v_i integer;
 begin
     perform check_options(p_options, array['actor']);
     v_actor := actor(p_options);
     v_ids := ids_in_order(p_task_ids);
-    for v_i in 1 .. cardinality(v_ids) loop
+    perform from deferred where task_id = any (v_ids) and status = 'failed'
+      order by task_id for update;
+    perform from finished where task_id = any (v_ids) and status in ('dead', 'cancelled')
+      order by task_id for update;
+    for v_i in
+        select i.n from unnest(v_ids) with ordinality i(id, n) left join lateral task_of(i.id) t
+            on true order by t.context_id, i.n
+    loop
         v_refused[v_i] := task_restart(v_ids[v_i], v_actor);
     end loop;
     return query

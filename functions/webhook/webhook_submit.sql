@@ -8,7 +8,7 @@ set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- webhook as it is by now, with the delivery; without one where no event is wanted
 -- (p_event_count 0).
 -- Lock order: webhook. Writes: webhook, webhook_delivery. Raises RT400, RT409 webhook_taken: the
--- process does not own the webhook any more, webhook_paused.
+-- process does not own the webhook any more, or it has gone on; webhook_paused.
 declare
     v_webhook webhook;
     v_id uuid;
@@ -20,6 +20,15 @@ begin
     v_webhook := webhook_owned(p_webhook_id, p_service_id);
     if v_webhook.paused then
         perform refuse(409, 'webhook_paused', 'The webhook is paused');
+    end if;
+    -- The process may have got it a second time, and its other hand have gone on with it. Back goes
+    -- only one whose place was another server's (see audit_read).
+    if (p_xid, p_seq) <= (v_webhook.xid, v_webhook.seq)
+            and v_webhook.xid <= pg_snapshot_xmax(pg_current_snapshot())
+        or exists (select from webhook_delivery d
+            where d.webhook_id = p_webhook_id and d.state = 'pending')
+    then
+        perform refuse(409, 'webhook_taken', 'The webhook has gone on');
     end if;
     update webhook set xid = p_xid, seq = p_seq where webhook_id = p_webhook_id;
     if p_event_count > 0 then

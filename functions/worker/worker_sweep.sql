@@ -44,7 +44,7 @@ begin
          where w.vanished and w.status = 'offline'
            and w.listed_at < clock_timestamp() - interval '30 days'
            and coalesce(w.last_seen_at, w.listed_at) < clock_timestamp() - interval '30 days'
-         order by w.worker_id limit 100
+         order by w.worker_id limit 100 for update of w skip locked
     loop
         perform bloom.worker_remove(v_worker.worker_id, '{"actor": "system"}');
         v_count := v_count + 1;

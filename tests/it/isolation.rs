@@ -1,11 +1,15 @@
 //! Two sessions step by step: what one has done and not committed, what the other then sees, waits
 //! for or is refused. Each test names the promise that the interleaving would break.
 
+mod claim;
 mod configure;
 mod expiry;
+mod late;
+mod order;
 mod snapshot;
 mod stale;
 mod turn;
+mod upkeep;
 mod worker;
 
 use std::future::Future;

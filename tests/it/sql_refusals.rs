@@ -50,20 +50,23 @@ impl Scene {
         let sql = "select bloom.key_create('k', 'p', sha256('x'), array['reader'])";
         let key = one(&client, sql).await;
         let webhook = "01900000-0000-7000-8000-00000000000e";
+        let idle = "01900000-0000-7000-8000-00000000000d";
         run(
             &client,
             &format!(
                 "select bloom.webhook_create('{webhook}', 'n', 'http://x', '{{}}');
+                 select bloom.webhook_create('{idle}', 'm', 'http://x', '{{}}');
                  update bloom_private.webhook set owner = '{SERVICE}', owned_until = now()"
             ),
         )
         .await;
         let sql = format!(
-            "select delivery_id from bloom.webhook_submit('{webhook}', '{SERVICE}', '1', 1, '[]', 1)"
+            "select delivery_id from bloom.webhook_submit('{webhook}', '{SERVICE}', '999999', 1, '[]', 1)"
         );
         let delivery = one(&client, &sql).await;
         let words = vec![
             ("%W", webhook.to_owned()),
+            ("%X", idle.to_owned()),
             ("%V", delivery),
             ("%S", SERVICE.to_owned()),
             ("%T", leased),

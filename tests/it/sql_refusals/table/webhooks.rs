@@ -66,9 +66,9 @@ pub(super) fn verbs() -> Vec<Verb> {
         verb(
             "webhook_submit",
             vec![
-                webhook(),
+                arg("webhook_id", "'%X'", Arg::Id),
                 service(),
-                arg("xid", "'1'", NOT_NULL),
+                arg("xid", "'999999'", NOT_NULL),
                 arg("seq", "1", NOT_NULL),
                 arg("events", "'[]'", NOT_NULL),
                 arg("event_count", "1", Arg::Int(0, 100)),
