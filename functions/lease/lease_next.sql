@@ -14,8 +14,8 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- Order: priority, improved by one for every aging_seconds that a lane's first task has waited;
 -- within it returned tasks first, then the longest wait; contexts in which the worker works, or
 -- whose conversation it has, before all while nobody waits that long.
--- Lock order: worker_slot, ready (skip locked), queue_slot. Writes: ready, lease, worker_slot,
--- queue_slot, worker_session, event. Raises RT400, RT404 worker_not_found, RT409
+-- Lock order: worker_slot, ready (skip locked), queue_slot as the lanes come. Writes: ready, lease,
+-- worker_slot, queue_slot, worker_session, event. Raises RT400, RT404 worker_not_found, RT409
 -- worker_not_capable | session_of_another_worker.
 declare
     v_asked lease_request;

@@ -8,7 +8,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- now, and, where that is beyond cancelling or there is no such task, error {code, message,
 -- status}. One row per id, in order.
 --   p_options  reason (text), grace_seconds (1–3600, 60), actor
--- Lock order: the state rows in order of id, context_slot by context. Writes: as
+-- Lock order: the state rows in order of id, context_slot by context, parked. Writes: as
 -- task_cancel. Raises RT400.
 declare
     v_actor text;
