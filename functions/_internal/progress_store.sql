@@ -14,11 +14,8 @@ begin
                 then nullif(e.value -> 'progress', 'null') end,
            usage_read(e.value -> 'usage')
       from jsonb_array_elements(p_leases) e
-      -- Locked, so that it is not stored behind the end of the lease, which clears it; whose end is
-      -- under way needs none.
-      join (select * from lease k where k.worker_id = p_worker_id and k.session_id = p_session_id
-               for key share skip locked) l
-           on l.lease_id = (e.value ->> 'lease_id')::uuid
+      join lease l on l.worker_id = p_worker_id and l.session_id = p_session_id
+           and l.lease_id = (e.value ->> 'lease_id')::uuid
      where e.value ?| array['progress', 'usage']
      order by l.task_id
     on conflict (task_id) do update

@@ -37,6 +37,7 @@ select t.task_id, t.context_id, t.agent_slug, t.prompt, t.context_hints, t.polic
               f.cancel_requested_at, f.cancel_delivered_at, f.cancel_stopped_at
          from finished f where f.task_id = i.id) s
   left join progress p on p.task_id = t.task_id and p.lease_id = s.lease_id
+       and s.status in ('leased', 'running')
  order by t.task_id desc
 $$;
 comment on function bloom_private.task_rows(uuid[]) is 'Tasks as clients see them.';

@@ -7,6 +7,7 @@ language plpgsql volatile as $$
 declare
     v_worker_id text;
     v_reason text;
+    v_holds boolean := false;
 begin
     foreach v_worker_id in array coalesce(p_workers, '{}') loop
         -- Again once the counter is ours: who held it may have reported a limit of the worker.
@@ -27,12 +28,21 @@ begin
             exit when v_look = 2 or v_reason is not null;
             -- Its session may have to be made later, which locks it behind its counter.
             perform from worker where worker_id = v_worker_id for key share;
-            perform from worker_slot s
-              where s.worker_id = v_worker_id and s.active < s.max_concurrency for no key update;
+            -- Who holds one counter waits for no other: claims lock theirs in another order.
+            if v_holds then
+                perform from worker_slot s
+                  where s.worker_id = v_worker_id and s.active < s.max_concurrency
+                    for no key update skip locked;
+            else
+                perform from worker_slot s
+                  where s.worker_id = v_worker_id and s.active < s.max_concurrency
+                    for no key update;
+            end if;
             if not found then
                 v_reason := 'has no free capacity';
                 exit;
             end if;
+            v_holds := true;
         end loop;
         if v_reason is null then
             return v_worker_id;

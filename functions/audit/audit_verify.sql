@@ -7,10 +7,11 @@ set timezone = 'UTC'
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 -- Checks the trails of up to p_limit (1–10000) tasks with ids above p_after against the state
 -- machine and against the tasks' state rows: versions without a gap, each from the status that the
--- one before led to, along a transition that there is, the last one as the state row says. Looked
--- at in one snapshot, so also while work goes on. {"tasks", "events": how many were checked,
--- "next": the id to go on from, null at the end, "bad": the first that is wrong, {"task_id", "ver",
--- "code", "text"}, or null}. Of tasks older than the events that are kept, what is left is checked.
+-- one before led to, along a transition that there is, the last one as the state row says. What is
+-- wrong is looked for in one snapshot, so also while work goes on. {"tasks", "events": how many
+-- there were, "next": the id to go on from, null at the end, "bad": the first that is wrong,
+-- {"task_id", "ver", "code", "text"}, or null}. Of tasks older than the events that are kept, what
+-- is left is checked.
 -- Writes nothing. Raises RT400.
 declare
     v_ids uuid[];

@@ -17,8 +17,9 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 --       request_id (or null)
 --   p_options  queues: an array with, for each request, null or an array of queues; actor, or
 --              actors: an array with one for each request
--- Lock order: as lease_next, each kind of row in one order. Writes: as lease_next. Raises RT400 for
--- arrays that do not fit together, RT404 worker_not_found where a worker is removed meanwhile.
+-- Lock order: as lease_next, each kind of row in one order. Writes: as lease_next. Raises RT400
+-- for arrays that do not fit together, RT404 worker_not_found where a worker is removed meanwhile,
+-- RT409 session_of_another_worker where another one comes with the same new session.
 declare
     v_actor text;
     v_actors text[];

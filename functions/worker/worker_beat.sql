@@ -13,9 +13,9 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 --              left out.
 -- Returns {"leases": [{"lease_id", "state": "ok" | "cancel" | "lost"}], "drain": bool}. "cancel"
 -- stays until the lease ends, so that no lost answer can lose it.
--- Lock order: worker_session, lease. Writes: worker_session; lease and event where a cancel is
--- delivered or a lease is missing from the list. Raises RT400, RT404 worker_not_found, RT409
--- session_of_another_worker.
+-- Lock order: worker_session, lease (skip locked). Writes: worker_session; lease and event where a
+-- cancel is delivered or a lease is missing from the list. Raises RT400, RT404 worker_not_found,
+-- RT409 session_of_another_worker.
 declare
     v_ids uuid[];
     v_draining boolean;

@@ -10,8 +10,8 @@ set plan_cache_mode = force_generic_plan set jit = off as $$
 -- refused has error {code, message, status, …}.
 --   p_workers, p_sessions, p_leases  arrays of the same length: for each beat its worker, its
 --       process, and the array of its leases
--- Lock order: as worker_beat, sessions in order. Writes: as worker_beat. Raises RT400 for arrays
--- that do not fit together.
+-- Lock order: worker, where a session is new, then as worker_beat, sessions in order. Writes: as
+-- worker_beat. Raises RT400 for arrays that do not fit together.
 declare
     v_dims text := '[1:' || cardinality(p_workers) || ']';
     v_beat record;
@@ -24,6 +24,10 @@ begin
     then
         perform refuse_field('workers', 'Expected arrays of the same length, counted from 1');
     end if;
+    perform from worker w
+      where w.worker_id = any (array(select x.w from unnest(p_workers, p_sessions) x(w, s)
+            where not exists (select from worker_session k where k.session_id = x.s)))
+      order by w.worker_id for key share;
     for v_beat in
         select n::integer as n, w, s from unnest(p_workers, p_sessions) with ordinality x(w, s, n)
          order by s, n

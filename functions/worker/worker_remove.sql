@@ -6,7 +6,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 -- Removes a worker. Its live leases end and their tasks are queued again, unburned, in the same
 -- transaction. Returns how many leases ended.
 --   p_options  actor
--- Lock order: worker, worker_session, lease by task, context_slot, worker_slot, queue_slot. Writes:
+-- Lock order: worker, lease by task, context_slot, worker_slot, queue_slot, worker_session. Writes:
 -- worker, worker_slot, worker_session, lease, attempt, ready | finished, event. Raises RT400,
 -- RT404 worker_not_found.
 declare
@@ -17,15 +17,13 @@ begin
     perform check_options(p_options, array['actor']);
     v_actor := actor(p_options);
     perform from worker where worker_id = p_worker_id for update;
-    -- As a beat does: sessions before leases. They go with the worker.
-    perform from worker_session where worker_id = p_worker_id order by session_id for update;
     -- Twice: the first pass ends with the worker's counter locked, so that no claim can slip in
     -- behind the second.
     for v_pass in 1..2 loop
         with gone as (
             delete from lease l
-             where l.ctid = any (array(select c.ctid from lease c where c.worker_id = p_worker_id
-                    order by c.task_id for update))
+             where l.task_id = any (array(select c.task_id from lease c
+                    where c.worker_id = p_worker_id order by c.task_id for update))
             returning l as ended
         )
         select array_agg(ended) into v_leases from gone;

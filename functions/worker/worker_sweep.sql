@@ -3,10 +3,10 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, bloom_private, pg_temp as $$
 -- Takes workers offline that beat once and have been silent for p_silent_seconds (1–86400), and
 -- online again when they beat again; forgets sessions that have been silent for a day and hold no
--- lease, credentials whose limit ended a day ago, and workers that the control plane has not listed
--- for 30 days, 100 at a time. A worker that never had a session keeps the status it gave itself.
--- Returns how many changed. Writes: worker, worker_session, credential, event; what worker_remove
--- writes. Raises RT400.
+-- lease, progress of a day ago of leases that ended as it came, credentials whose limit ended a day
+-- ago, and workers that the control plane has not listed for 30 days, 100 at a time. A worker that
+-- never had a session keeps the status it gave itself. Returns how many changed. Writes: worker,
+-- worker_session, progress, credential, event; what worker_remove writes. Raises RT400.
 declare
     v_worker record;
     v_count integer := 0;
@@ -39,6 +39,10 @@ begin
      where s.beat_at < clock_timestamp() - interval '1 day'
        and not exists (select from lease l
             where l.worker_id = s.worker_id and l.session_id = s.session_id);
+    delete from progress p
+     where p.at < clock_timestamp() - interval '1 day'
+       and not exists (select from lease l
+            where l.task_id = p.task_id and l.lease_id = p.lease_id);
     for v_worker in
         select w.worker_id from worker w
          where w.vanished and w.status = 'offline'

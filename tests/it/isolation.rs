@@ -52,6 +52,22 @@ impl Session {
         self.batch_execute("commit").await.expect("commits");
     }
 
+    /// Returns once somebody waits for this session.
+    pub async fn wait_for_waiting(&self, witness: &Client) {
+        let sql = "select exists (select from pg_stat_activity
+            where $1 = any (pg_blocking_pids(pid)))";
+        let deadline = Instant::now() + BLOCK_LIMIT;
+        while !witness
+            .query_one(sql, &[&self.pid])
+            .await
+            .expect("asks")
+            .get::<_, bool>(0)
+        {
+            assert!(Instant::now() < deadline, "nobody waits");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Starts a call and returns once it waits for another session.
     pub async fn blocked<F, T>(&self, witness: &Client, call: F) -> JoinHandle<T>
     where

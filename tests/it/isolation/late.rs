@@ -10,7 +10,7 @@ use crate::verbs;
 const SESSION: &str = "01900000-0000-7000-8000-000000000001";
 
 #[tokio::test]
-async fn progress_is_not_stored_behind_the_end_of_its_lease() {
+async fn progress_that_comes_with_the_end_of_its_lease_is_not_shown_and_swept() {
     let db = TestDb::new().await;
     let (ending, witness) = (Session::new(&db).await, db.connect().await);
     verbs::register(&witness, "w", 1).await.unwrap();
@@ -28,6 +28,11 @@ async fn progress_is_not_stored_behind_the_end_of_its_lease() {
     );
     run(&witness, &beat).await;
     ending.commit().await;
+    let shown = format!("select coalesce(progress::text, 'none') from bloom.task_get('{task}')");
+    assert_eq!(one(&witness, &shown).await, "none");
+    let aged = "update bloom_private.progress set at = at - interval '25 hours'";
+    run(&witness, aged).await;
+    run(&witness, "select bloom.worker_sweep()").await;
     let kept = one(&witness, "select count(*) from bloom_private.progress").await;
     assert_eq!(kept, "0");
 }

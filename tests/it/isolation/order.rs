@@ -36,6 +36,22 @@ async fn neither_fails(db: &TestDb, held: &str, first: &str, second: &str) {
     assert_clean(&witness).await;
 }
 
+/// The same, but the second call waits for nobody.
+async fn only_one_waits(db: &TestDb, held: &str, first: &str, second: &str) {
+    let witness = db.connect().await;
+    let (holder, caller) = (Session::new(db).await, Session::new(db).await);
+    holder.begin("read committed").await;
+    run(&holder, held).await;
+    let (session, call) = (caller.clone(), first.to_owned());
+    let waiting = caller
+        .blocked(&witness, async move { try_rows(&session, &call).await })
+        .await;
+    run(&witness, second).await;
+    holder.commit().await;
+    waiting.await.unwrap().expect("no deadlock");
+    assert_clean(&witness).await;
+}
+
 async fn three(client: &Client, options: Value) -> Vec<Uuid> {
     let mut tasks = Vec::new();
     for context in ["c", "d", "e"] {
@@ -120,7 +136,7 @@ async fn a_beat_that_delivers_cancels_and_many_completions() {
         "select bloom.worker_beat('w', '{SESSION}', '[{}]')",
         listed.join(", ")
     );
-    neither_fails(&db, &held, &complete_all(&tasks, &leases), &beat).await;
+    only_one_waits(&db, &held, &complete_all(&tasks, &leases), &beat).await;
 }
 
 #[tokio::test]
@@ -154,7 +170,7 @@ async fn the_removal_of_a_worker_and_its_beat() {
         "select bloom.worker_beat('w', '{SESSION}', '[{{\"lease_id\": \"{}\"}}]')",
         leases[0]
     );
-    neither_fails(&db, held, remove, &beat).await;
+    only_one_waits(&db, held, remove, &beat).await;
 }
 
 #[tokio::test]
@@ -185,19 +201,8 @@ async fn another_priority_for_a_parked_task_and_its_cancel_with_its_holders() {
         "select * from bloom.task_cancel_many({})",
         array(&[holder, parked])
     );
-    let witness = db.connect().await;
-    let (holding, one) = (Session::new(&db).await, Session::new(&db).await);
-    holding.begin("read committed").await;
-    run(&holding, &held).await;
-    let session = one.clone();
-    let cancelling = one
-        .blocked(&witness, async move { try_rows(&session, &cancel).await })
-        .await;
-    // Waits for nobody: the cancel has not come to the parked task yet.
-    verbs::prioritize(&witness, parked, 1).await.unwrap();
-    holding.commit().await;
-    cancelling.await.unwrap().expect("no deadlock");
-    assert_clean(&witness).await;
+    let prioritize = format!("select bloom.task_prioritize('{parked}', 1)");
+    only_one_waits(&db, &held, &cancel, &prioritize).await;
 }
 
 #[tokio::test]
@@ -231,4 +236,75 @@ async fn many_requeues_and_many_submissions_of_serial_contexts() {
         let requeue = format!("select * from bloom.task_requeue_many({})", array(&tasks));
         neither_fails(&db, held, &submit, &requeue).await;
     }
+}
+
+#[tokio::test]
+async fn many_beats_and_many_completions() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    for worker in ["v", "w"] {
+        verbs::register(&client, worker, 5).await.unwrap();
+    }
+    let tasks = three(&client, json!({})).await;
+    // The sessions come in the other order than the tasks.
+    let leases = lease_backwards(&client, &tasks, ["v", "v", "w"]).await;
+    for task in [tasks[0], tasks[2]] {
+        verbs::cancel(&client, task).await.unwrap();
+    }
+    let held = format!(
+        "select 1 from bloom_private.lease where task_id = '{}' for update",
+        tasks[1]
+    );
+    let beats = format!(
+        "select * from bloom.worker_beat_many(array['w', 'v'],
+             array['{SESSION}', '01900000-0000-7000-8000-000000000002']::uuid[],
+             '[[{{\"lease_id\": \"{}\", \"progress\": 1}}], [{{\"lease_id\": \"{}\"}}]]')",
+        leases[2], leases[0]
+    );
+    only_one_waits(&db, &held, &complete_all(&tasks, &leases), &beats).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_passes_from_worker_to_worker_and_many_claims() {
+    let db = TestDb::new().await;
+    let client = db.connect().await;
+    for worker in ["v", "w"] {
+        verbs::register(&client, worker, 2).await.unwrap();
+    }
+    verbs::submit(&client, "c", json!({})).await.unwrap();
+    let grant = verbs::lease_next(&client, "w", 1).await.unwrap().remove(0);
+    let tasks = three(&client, json!({})).await;
+    let limited = format!(
+        "select bloom.lease_release('{}', '{}', jsonb_build_object('limited_until',
+             ((extract(epoch from now()) + 3600) * 1000)::bigint))",
+        grant.task, grant.lease
+    );
+    let lease = format!(
+        "select * from bloom.lease_task('{}', array['w', 'v'])",
+        tasks[0]
+    );
+    let claim = "select * from bloom.lease_next_many(array['v', 'w'],
+        array[null, null]::uuid[], array[1, 1], array[60, 60], array[null, null]::uuid[])";
+    // The claim holds v and waits for w; the lease waits for w, which is used up, and then wants v.
+    let witness = db.connect().await;
+    let holder = Session::new(&db).await;
+    holder.begin("read committed").await;
+    run(&holder, &limited).await;
+    let mut calls = Vec::new();
+    for call in [lease.as_str(), claim] {
+        let caller = Session::new(&db).await;
+        let (session, call) = (caller.clone(), call.to_owned());
+        let waiting = caller
+            .blocked(&witness, async move { try_rows(&session, &call).await })
+            .await;
+        calls.push(waiting);
+    }
+    holder.commit().await;
+    let claimed = calls.pop().unwrap().await.unwrap();
+    assert_eq!(claimed.expect("no deadlock").len(), 1);
+    // v was in use just then, or free again.
+    if let Err(refusal) = calls.pop().unwrap().await.unwrap() {
+        assert_eq!(refusal, "RT503 no_available_worker");
+    }
+    assert_clean(&witness).await;
 }

@@ -102,3 +102,36 @@ async fn registering_again_and_removing_do_not_wait_for_each_other() {
     removing.await.unwrap().unwrap();
     assert_clean(&witness).await;
 }
+
+#[tokio::test]
+async fn a_removal_takes_along_a_lease_that_changed_while_it_was_waited_for() {
+    let db = TestDb::new().await;
+    let (first, second, removing, witness) = (
+        Session::new(&db).await,
+        Session::new(&db).await,
+        Session::new(&db).await,
+        db.connect().await,
+    );
+    verbs::register(&witness, "w", 5).await.unwrap();
+    for context in ["c", "d"] {
+        verbs::submit(&witness, context, json!({})).await.unwrap();
+    }
+    let early = verbs::lease_next(&witness, "w", 1).await.unwrap().remove(0);
+    first.begin("read committed").await;
+    verbs::extend(&first, &early).await.unwrap();
+    let session = removing.clone();
+    let removal = removing
+        .blocked(&witness, async move { verbs::remove(&session, "w").await })
+        .await;
+    // Granted behind the removal's first pass, and held when its second one comes.
+    let late = verbs::lease_next(&witness, "w", 1).await.unwrap().remove(0);
+    second.begin("read committed").await;
+    verbs::extend(&second, &late).await.unwrap();
+    first.commit().await;
+    second.wait_for_waiting(&witness).await;
+    second.commit().await;
+    assert_eq!(removal.await.unwrap().unwrap(), 2);
+    let live = crate::sql_kit::one(&witness, "select count(*) from bloom_private.lease").await;
+    assert_eq!(live, "0");
+    assert_clean(&witness).await;
+}
