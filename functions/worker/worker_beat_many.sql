@@ -24,6 +24,7 @@ begin
     then
         perform refuse_field('workers', 'Expected arrays of the same length, counted from 1');
     end if;
+    -- Making a session locks its worker: done before any session is locked, as a removal does it.
     perform from worker w
       where w.worker_id = any (array(select x.w from unnest(p_workers, p_sessions) x(w, s)
             where not exists (select from worker_session k where k.session_id = x.s)))

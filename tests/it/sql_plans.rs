@@ -159,8 +159,9 @@ impl Observer {
     }
 }
 
-/// Lines of a plan that walk a growing table or its tasks' index, join through a hash, or say that it is compiled: that takes longer than any of these, and plans
-/// that must walk a small table look dear enough for it.
+/// Lines of a plan that walk a growing table or its tasks' index, join through a hash, or say that
+/// it is compiled: that takes longer than any of these, and plans that must walk a small table look
+/// dear enough for it.
 fn offences(plan: &str) -> Vec<String> {
     let lines = plan.lines().map(str::trim);
     let one_pass = plan.contains(ONE_PASS_OVER_LEASES);
